@@ -1,0 +1,116 @@
+"""What the readers of annotations share: from boxes as they were annotated to samples, classes and notes."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from centernet_data.dataset import PictureDataset, Sample
+
+_OTHER_CLASS = "objects left out because their class was not asked for"
+_EMPTY = "boxes left out because they have no area inside their picture"
+
+
+class Box(NamedTuple):
+    """One annotated box; `corners` are (x_min, y_min, x_max, y_max) in pixels, not yet clipped to the picture."""
+
+    corners: tuple[float, float, float, float]
+    label: str
+    ignored: bool = False
+    area: float | None = None  # None: that of the clipped box
+
+
+class Picture(NamedTuple):
+    """One picture file and every box that was annotated in it; `height` and `width` in pixels."""
+
+    name: str
+    path: Path
+    height: int
+    width: int
+    boxes: Sequence[Box]
+
+
+def dataset_of(
+    pictures: Iterable[Picture], classes: Sequence[str], ignored_kind: str, annotations: Path
+) -> PictureDataset:
+    """The pictures, in their order, with the boxes of `classes`; a class's index is its place in `classes`.
+
+    Boxes are clipped to their picture. Empty ones and those of other classes are left out; `notes` count these and
+    the ignored ones, which they call `ignored_kind`. ValueError, naming `annotations`, if picture files are missing.
+    """
+    counts: Counter[str] = Counter()
+    indices = {name: index for index, name in enumerate(classes)}
+    samples, paths = [], []
+    for picture in pictures:
+        samples.append(_sample(picture, indices, counts))
+        paths.append(picture.path)
+        counts[f"{ignored_kind}, neither trained on nor scored"] += len(samples[-1].ignored)
+    _require_files(paths, annotations)
+    notes = tuple(f"{what}: {count}" for what, count in sorted(counts.items()) if count)
+    return PictureDataset(tuple(classes), samples, paths, notes)
+
+
+def objects_from_corners(
+    corners: Float[np.ndarray, "n 4"], class_indices: Sequence[int], height: int, width: int
+) -> tuple[Float[np.ndarray, "n 6"], Float[np.ndarray, "n"]]:
+    """Rows of (y_centre, x_centre, height, width, class, confidence 1) and their areas, in pixels and pixels².
+
+    `corners` are rows of (x_min, y_min, x_max, y_max), clipped here to the picture of `height` x `width`. A box with
+    nothing inside the picture keeps its row and has the area 0.
+    """
+    x_min, y_min, x_max, y_max = np.clip(corners, 0, [width, height, width, height]).T
+    box_height, box_width = y_max - y_min, x_max - x_min
+    centre = (y_min + y_max) / 2, (x_min + x_max) / 2
+    columns = (*centre, box_height, box_width, np.asarray(class_indices, float), np.ones(len(corners)))
+    return np.stack(columns, axis=1), box_height * box_width
+
+
+def chosen_classes(available: Sequence[str], wanted: Sequence[str] | None, where: Path) -> tuple[str, ...]:
+    """`wanted` in its order, or all that are `available`. ValueError, naming `where`, for unknown or repeated names."""
+    if not available:
+        raise ValueError(f"{where}: there are no classes in it")
+    if wanted is None:
+        return tuple(available)
+    if not wanted:
+        raise ValueError(f"{where}: the list of wanted classes is empty")
+    if repeated := duplicates(wanted):
+        raise ValueError(f"{where}: classes wanted more than once: {listed(repeated)}")
+    if unknown := [name for name in wanted if name not in set(available)]:
+        raise ValueError(f"{where}: no such class: {listed(unknown)}; there are: {listed(available)}")
+    return tuple(wanted)
+
+
+def duplicates(values: Iterable[object]) -> list[object]:
+    return [value for value, count in Counter(values).items() if count > 1]
+
+
+def listed(values: Sequence[object], limit: int = 10) -> str:
+    """The values with commas between them, shortened to `limit` for an error message."""
+    shown = ", ".join(str(value) for value in values[:limit])
+    return shown if len(values) <= limit else f"{shown} and {len(values) - limit} more"
+
+
+def _sample(picture: Picture, indices: dict[str, int], counts: Counter[str]) -> Sample:
+    boxes = [box for box in picture.boxes if box.label in indices]
+    corners = np.array([box.corners for box in boxes], float).reshape(-1, 4)
+    class_indices = [indices[box.label] for box in boxes]
+    rows, clipped_areas = objects_from_corners(corners, class_indices, picture.height, picture.width)
+    given_areas = np.array([np.nan if box.area is None else box.area for box in boxes], float)
+    areas = np.where(np.isnan(given_areas), clipped_areas, given_areas)
+    ignored = np.array([box.ignored for box in boxes], bool)
+    full = clipped_areas > 0
+    counts[_OTHER_CLASS] += len(picture.boxes) - len(boxes)
+    counts[_EMPTY] += int((~full).sum())
+    real = full & ~ignored
+    return Sample(picture.name, picture.height, picture.width, rows[real], areas[real], rows[full & ignored])
+
+
+def _require_files(paths: Sequence[Path], annotations: Path) -> None:
+    missing = [path for path in paths if not path.is_file()]
+    if missing:
+        raise ValueError(
+            f"{annotations}: {len(missing)} of {len(paths)} pictures are missing, the first is {missing[0]}"
+        )

@@ -1,0 +1,122 @@
+"""What can be set from the command line: each class is one command, each field one option with its help."""
+
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from centernet_data.transforms import Augmentation, Resize
+
+Backend = Literal["jax", "torch"]
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a detector, evaluate it on the validation split, and leave both in a folder.
+
+    Without any option it learns the built-in rendered shapes, in at most five minutes on two CPU cores. For your own
+    pictures give --data, and more of everything: --image-size 256 --depth 34 --epochs 100, say.
+    """
+
+    data: str = "shapes"
+    """A built-in data set (shapes), or a TOML file that describes one (COCO or VOC format; see the README)."""
+    out: Path | None = None
+    """Folder for the run; runs/NAME-OF-DATA if not given."""
+    overwrite: bool = False
+    """Replace a run that is already in that folder."""
+    epochs: float = 3
+    """How often each picture is shown."""
+    batch_size: int = 16
+    """Pictures per step."""
+    image_size: Annotated[tuple[int, ...], tyro.conf.arg(metavar="S | H W")] = (128,)
+    """Size of the network's input in pixels, one number for a square; multiples of 32."""
+    resize: Resize = "letterbox"
+    """How pictures are fitted into it: letterbox keeps their aspect ratio, stretch does not."""
+    depth: Literal[18, 34] = 18
+    """Layers of the ResNet."""
+    pretrained: Path | None = None
+    """A torchvision-format ResNet file (.pth or .safetensors) of that depth to start from."""
+    learning_rate: float = 1e-3
+    """AdamW's highest rate, reached after the warm-up; a cosine then takes it to zero."""
+    warmup: float = 0.05
+    """Share of the steps in which the rate rises."""
+    weight_decay: float = 1e-4
+    """Decoupled, on kernels only."""
+    clip_norm: float = 35.0
+    """Bound on the norm of all gradients together."""
+    targets: Literal["adaptive", "exact", "fixed"] = "adaptive"
+    """Spread of the heatmap's peaks: the authors' by object size; with its roots solved right; one for all."""
+    augment: bool = True
+    """Change each view of a picture at random, as set below; --no-augment shows it as it is."""
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    seed: int = 0
+    """Of weights, order and augmentation; the same seed gives the same run."""
+    backend: Backend = "jax"
+    """Which of the two twins trains."""
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size", "learning_rate", "clip_norm"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(
+                    f"--{name.replace('_', '-')} must be greater than 0 and finite, not {getattr(self, name)}"
+                )
+        if len(self.image_size) not in (1, 2) or any(side < 32 or side % 32 for side in self.image_size):
+            sides = " ".join(map(str, self.image_size))
+            raise ValueError(f"--image-size must be one or two multiples of 32, not {sides}")
+        if not 0 <= self.warmup < 1:
+            raise ValueError(f"--warmup must be at least 0 and less than 1, not {self.warmup}")
+        if not 0 <= self.weight_decay < math.inf or self.seed < 0:
+            raise ValueError("--weight-decay and --seed must be at least 0")
+
+    @property
+    def hw(self) -> tuple[int, int]:
+        """The input's (height, width)."""
+        return self.image_size[0], self.image_size[-1]
+
+    @property
+    def run_folder(self) -> Path:
+        return self.out or Path("runs") / Path(self.data).stem
+
+    def as_toml(self) -> dict:
+        """The settings in the types that TOML has; those not given are left out."""
+
+        def plain(value):
+            if isinstance(value, dict):
+                return {key: plain(item) for key, item in value.items() if item is not None}
+            return str(value) if isinstance(value, Path) else value
+
+        return plain(asdict(self))
+
+
+@dataclass(frozen=True)
+class Eval:
+    """Print the average precision of a model on a data set, over all and by class."""
+
+    model: tyro.conf.Positional[Path]
+    """A run's model.safetensors."""
+    data: str = "shapes"
+    """A built-in data set (shapes) or a TOML file; its classes must be the model's."""
+    split: str = "val"
+    """Which section of the data set."""
+    json: Path | None = None
+    """Also write the numbers to this file."""
+    backend: Backend = "jax"
+    """Which of the two twins runs the model."""
+
+
+@dataclass(frozen=True)
+class Predict:
+    """Draw what a model finds in pictures, and write it to detections.json."""
+
+    model: tyro.conf.Positional[Path]
+    """A run's model.safetensors."""
+    pictures: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PICTURE-OR-FOLDER...")]]
+    """Picture files, and folders of them."""
+    out: Path = Path("detections")
+    """Folder for the drawn pictures and detections.json."""
+    min_confidence: float = 0.3
+    """Leave out what scores less."""
+    backend: Backend = "jax"
+    """Which of the two twins runs the model."""

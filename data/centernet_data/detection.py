@@ -1,0 +1,67 @@
+"""Pictures of any size through a network of one size: what both backends' detectors share."""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from centernet_data.model_file import ModelConfig
+from centernet_data.transforms import fit, invert, move_objects, warp
+
+Picture = UInt8[np.ndarray, "_ _ 3"]  # each of its own height and width
+BATCH_SIZE = 16
+
+
+def detect_pictures(
+    network: Callable[[UInt8[np.ndarray, "b h w 3"]], Float[np.ndarray, "b n 6"]],
+    pictures: Sequence[Picture],
+    config: ModelConfig,
+    min_confidence: float,
+) -> list[Float[np.ndarray, "_ 6"]]:
+    """For each picture its objects, best first, in that picture's own pixels, clipped to it."""
+    found = []
+    for batch in in_batches(pictures):
+        for picture, objects in zip(batch, network(frame(batch, config)), strict=True):
+            objects = objects[(objects[:, 5] > 0) & (objects[:, 5] >= min_confidence)].astype(np.float64)
+            back = invert(fit(picture.shape[:2], config.image_size, config.resize))
+            found.append(clip_objects(move_objects(objects, back), picture.shape[:2]))
+    return found
+
+
+def show_heatmaps(
+    network: Callable[[UInt8[np.ndarray, "b h w 3"]], Float[np.ndarray, "b h4 w4"]],
+    pictures: Sequence[Picture],
+    config: ModelConfig,
+) -> list[Float[np.ndarray, "_ _"]]:
+    """For each picture the highest class probability at each of its pixels, in [0, 1]."""
+    maps = []
+    for batch in in_batches(pictures):
+        for picture, heat in zip(batch, network(frame(batch, config)), strict=True):
+            cell = np.array([[4.0, 0, 0], [0, 4.0, 0]])
+            back = invert(fit(picture.shape[:2], config.image_size, config.resize))
+            grey = np.repeat((heat * 255).astype(np.uint8)[..., None], 3, axis=2)
+            matrix = back @ np.vstack([cell, [0, 0, 1]])
+            maps.append(warp(grey, matrix, picture.shape[:2])[..., 0] / 255)
+    return maps
+
+
+def frame(pictures: Sequence[Picture], config: ModelConfig) -> UInt8[np.ndarray, "b h w 3"]:
+    """The pictures resized to the network's input as the model was trained."""
+    return np.stack([warp(p, fit(p.shape[:2], config.image_size, config.resize), config.image_size) for p in pictures])
+
+
+def in_batches(pictures: Sequence[Picture]) -> Iterator[list[Picture]]:
+    """Full batches and a last smaller one, so that a network is compiled for two batch sizes at most."""
+    rest = iter(pictures)
+    while batch := list(islice(rest, BATCH_SIZE)):
+        yield batch
+
+
+def clip_objects(objects: Float[np.ndarray, "n 6"], hw: tuple[int, int]) -> Float[np.ndarray, "m 6"]:
+    """Boxes cut off at the picture's border; those that lie wholly outside are left out."""
+    centre, size = objects[:, :2], objects[:, 2:4]
+    low = np.clip(centre - size / 2, 0, hw)
+    high = np.clip(centre + size / 2, 0, hw)
+    clipped = np.column_stack([(low + high) / 2, high - low, objects[:, 4:]])
+    return clipped[(high > low).all(1)]

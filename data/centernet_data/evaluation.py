@@ -1,0 +1,93 @@
+"""Average precision as COCO defines it."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from faster_coco_eval import COCO, COCOeval_faster
+from jaxtyping import Float, UInt8
+
+from centernet_data.dataset import Dataset, Sample
+
+# COCO's names: AP is the mean over IoU 0.50 to 0.95; small, medium and large part at 32² and 96² pixels.
+NAMES = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large")
+
+Detect = Callable[[Sequence[UInt8[np.ndarray, "_ _ 3"]]], list[Float[np.ndarray, "_ 6"]]]
+
+
+def evaluate(detect: Detect, dataset: Dataset, batch_size: int = 16) -> dict:
+    """Runs a detector over a whole data set, a few pictures at a time, and returns its `average_precision`."""
+    samples = [dataset.sample(i) for i in range(len(dataset))]
+    detections = list(_detect_all(detect, dataset, batch_size))
+    return average_precision(samples, detections, dataset.classes)
+
+
+def _detect_all(detect: Detect, dataset: Dataset, batch_size: int) -> Iterator[Float[np.ndarray, "_ 6"]]:
+    for first in range(0, len(dataset), batch_size):
+        yield from detect([dataset.image(i) for i in range(first, min(first + batch_size, len(dataset)))])
+
+
+def average_precision(
+    samples: Sequence[Sample], detections: Sequence[Float[np.ndarray, "_ 6"]], classes: Sequence[str]
+) -> dict:
+    """COCO's summary, of at most 100 detections a picture, as {"AP": ..., ..., "per_class": {name: AP}}.
+
+    Samples and detections are in the same order and in the same pixels. NaN where there is no truth to be found.
+    """
+    truth = COCO(_truth(samples, classes))
+    found = truth.loadRes([box for i, objects in enumerate(detections) for box in _detection_boxes(i, objects)])
+    evaluation = COCOeval_faster(truth, found, "bbox", print_function=lambda *_: None)
+    evaluation.run()
+    results = {name: _or_nan(value) for name, value in zip(NAMES, evaluation.stats, strict=False)}
+    precision = evaluation.eval["precision"][:, :, :, 0, -1]  # [IoU, recall, class], all sizes, 100 detections
+    per_class = [_or_nan(precision[:, :, k].mean()) for k in range(len(classes))]
+    return results | {"per_class": dict(zip(classes, per_class, strict=True))}
+
+
+def _truth(samples: Sequence[Sample], classes: Sequence[str]) -> dict:
+    annotations = []
+    for i, sample in enumerate(samples):
+        crowds = sample.ignored
+        areas = np.concatenate([sample.areas, crowds[:, 2] * crowds[:, 3]])
+        for n, row in enumerate(np.concatenate([sample.objects, crowds])):
+            crowd = int(n >= len(sample.objects))
+            annotations.append({**_box(i, row), "id": len(annotations) + 1, "area": float(areas[n]), "iscrowd": crowd})
+    return {
+        "images": [{"id": i, "height": s.height, "width": s.width} for i, s in enumerate(samples)],
+        "annotations": annotations,
+        "categories": [{"id": k, "name": name} for k, name in enumerate(classes)],
+    }
+
+
+def _detection_boxes(image: int, objects: Float[np.ndarray, "n 6"]) -> list[dict]:
+    return [_box(image, row) | {"score": float(row[5])} for row in objects]
+
+
+def _box(image: int, row: Float[np.ndarray, "6"]) -> dict:
+    y, x, height, width = (float(value) for value in row[:4])
+    return {"image_id": image, "category_id": int(row[4]), "bbox": [x - width / 2, y - height / 2, width, height]}
+
+
+def _or_nan(value: float) -> float:
+    return float(value) if value > -1 else math.nan
+
+
+def report(results: dict) -> str:
+    """The summary and the classes' AP, as lines to print."""
+    width = max(map(len, (*NAMES, *results["per_class"])))
+    lines = [f"{name:<{width}}  {_three_digits(results[name])}" for name in NAMES]
+    lines += ["", "AP by class"] + [
+        f"{name:<{width}}  {_three_digits(ap)}" for name, ap in results["per_class"].items()
+    ]
+    return "\n".join(lines)
+
+
+def _three_digits(value: float) -> str:
+    return "    -" if math.isnan(value) else f"{value:.3f}"
+
+
+def without_nan(results: dict | float | None) -> dict | float | None:
+    """The same with None for NaN, which JSON has no word for."""
+    if isinstance(results, dict):
+        return {name: without_nan(value) for name, value in results.items()}
+    return None if isinstance(results, float) and math.isnan(results) else results

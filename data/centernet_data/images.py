@@ -1,0 +1,132 @@
+"""Picture files: finding them, reading them as a viewer shows them, and refusing the damaged ones."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+if TYPE_CHECKING:  # dataset.py imports this file
+    from centernet_data.dataset import Dataset
+
+PICTURE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+_TURN_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
+    """The picture as uint8 RGB, as a viewer shows it.
+
+    EXIF orientation is applied, transparency laid over white, 16-bit grey scaled down to 8 bit; of an animation
+    it is the first frame. ValueError, naming the file, for anything that is not a whole picture.
+    """
+    path = Path(path)
+    _require_content(path)
+    try:
+        # Given a path, Pillow maps uncompressed TIFFs into memory and garbles those with an orientation of 5 to 8.
+        with path.open("rb") as file, Image.open(file) as image:
+            image.load()
+            return np.array(_upright(_rgb(image), _orientation(image)))
+    except UnidentifiedImageError:
+        raise ValueError(f"{path}: not a picture, or one that is damaged at its beginning") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ValueError(f"{path}: the picture is too large: {_one_line(error)}") from error
+    except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error, EOFError and others
+        raise ValueError(f"{path}: the picture cannot be decoded: {_one_line(error)}") from error
+
+
+def find_pictures(paths: Iterable[str | Path]) -> list[Path]:
+    """The picture files that `paths` stand for, in their order.
+
+    A file stands for itself, whatever its suffix. A folder stands for the pictures that lie directly in it: those
+    with one of `PICTURE_SUFFIXES` that are not hidden, sorted by name. ValueError for a path that does not exist
+    and for a folder without pictures.
+    """
+    return [picture for path in paths for picture in _expand(Path(path))]
+
+
+def check_pictures(dataset: Dataset, progress: Callable[[int, int], None] | None = None) -> None:
+    """Decodes every picture of `dataset` once, so that a damaged one is found before training starts.
+
+    `progress(done, total)` is called after each picture, in the caller's thread. Raises the ValueError of the first
+    picture, by index, that cannot be read or is not of its annotated size.
+    """
+
+    def decode(index: int) -> None:
+        dataset.image(index)  # dropped at once: the pool must not hold a data set of decoded pictures
+
+    total = len(dataset)
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        for done, _ in enumerate(pool.map(decode, range(total)), start=1):
+            if progress is not None:
+                progress(done, total)
+
+
+def _require_content(path: Path) -> None:
+    if not path.exists():
+        raise ValueError(f"{path}: the file does not exist")
+    if path.is_dir():
+        raise ValueError(f"{path}: a folder, not a picture")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path}: the file is empty")
+
+
+def _expand(path: Path) -> list[Path]:
+    if not path.exists():
+        raise ValueError(f"{path}: there is no such file or folder")
+    if not path.is_dir():
+        return [path]
+    pictures = sorted(child for child in path.iterdir() if _is_visible_picture(child))
+    if not pictures:
+        raise ValueError(f"{path}: the folder holds no picture ({', '.join(PICTURE_SUFFIXES)})")
+    return pictures
+
+
+def _is_visible_picture(path: Path) -> bool:
+    return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        return _eight_bit(image).convert("RGB")
+    if image.mode in ("I", "F"):  # Pillow would clip them at 255
+        raise ValueError(f"the range of its 32-bit grey levels (Pillow's mode {image.mode}) is not known")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    levels = np.asarray(image).astype(np.uint32)
+    return Image.fromarray(((levels * 255 + 32767) // 65535).astype(np.uint8))
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # an unreadable EXIF block says nothing of the pixels, and a viewer shows them as they are
+        return 1
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    turn = _TURN_UPRIGHT.get(orientation)
+    return image if turn is None else image.transpose(turn)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,82 @@
+"""What a model finds: evaluated on a data set, or drawn into pictures and written down."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from centernet_data.backends import open_backend
+from centernet_data.config import Eval, Predict
+from centernet_data.drawing import draw_objects
+from centernet_data.evaluation import evaluate, report, without_nan
+from centernet_data.images import find_pictures, read_image
+from centernet_data.run_folder import write_picture, write_text
+from centernet_data.source import open_dataset
+
+
+def run_eval(config: Eval) -> dict:
+    """Prints the average precision of a model, and writes it to a file if asked. ValueError for bad input."""
+    if config.json and not config.json.parent.is_dir():
+        raise ValueError(f"{config.json}: its folder does not exist")
+    detector = open_backend(config.backend).load(config.model)
+    dataset = open_dataset(config.data, config.split)
+    if tuple(dataset.classes) != tuple(detector.config.classes):
+        raise ValueError(
+            f"{config.data}: its classes ({', '.join(dataset.classes)}) are not those of {config.model} "
+            f"({', '.join(detector.config.classes)})"
+        )
+    if len(dataset) == 0:
+        raise ValueError(f"{config.data}: [{config.split}] has no pictures")
+    results = evaluate(lambda pictures: detector(pictures, 0.0), dataset)
+    print(report(results))
+    if config.json:
+        write_text(config.json, json.dumps(without_nan(results), indent=2) + "\n")
+    return results
+
+
+def run_predict(config: Predict) -> list[dict]:
+    """Draws the detections into each picture, and writes them all to detections.json. ValueError for bad input."""
+    if not 0 <= config.min_confidence <= 1:
+        raise ValueError(f"--min-confidence must be between 0 and 1, not {config.min_confidence}")
+    paths = find_pictures(config.pictures)
+    if not paths:
+        raise ValueError("no picture is given to look at")
+    targets = drawn_paths(paths, config.out)
+    for path in paths:  # decoded twice, so that a damaged picture is found before anything is written
+        read_image(path)
+    detector = open_backend(config.backend).load(config.model)
+    config.out.mkdir(parents=True, exist_ok=True)
+    records = []
+    for path, target in zip(paths, targets, strict=True):
+        picture = read_image(path)
+        (objects,) = detector([picture], config.min_confidence)
+        write_picture(target, draw_objects(picture, objects, detector.config.classes))
+        records += detection_records(str(path), objects, detector.config.classes)
+        print(f"{path}: {len(objects)} found")
+    write_text(config.out / "detections.json", json.dumps(records, indent=1) + "\n")
+    print(f"drawn pictures and detections.json are in {config.out}")
+    return records
+
+
+def drawn_paths(paths: list[Path], out: Path) -> list[Path]:
+    """Where each drawn picture goes: JPEG stays JPEG, all else becomes PNG. ValueError if two would be one file."""
+    targets = [out / (p.name if p.suffix.lower() in (".jpg", ".jpeg") else p.stem + ".png") for p in paths]
+    doubled = [target for target, count in Counter(targets).items() if count > 1]
+    if doubled:
+        both = [str(p) for p, target in zip(paths, targets, strict=True) if target == doubled[0]]
+        raise ValueError(f"{both[0]} and {both[1]} would both be drawn to {doubled[0]}; give them to separate runs")
+    same = [p for p, target in zip(paths, targets, strict=True) if p.resolve() == target.resolve()]
+    if same:
+        raise ValueError(f"{same[0]}: would be overwritten by the drawn picture; choose another --out")
+    return targets
+
+
+def detection_records(file_name: str, objects: Float[np.ndarray, "n 6"], classes: tuple[str, ...]) -> list[dict]:
+    """One record a detection; the box as x, y, width, height in the picture's own pixels, from its top left."""
+    records = []
+    for y, x, height, width, label, score in objects.tolist():
+        box = [round(value, 2) for value in (x - width / 2, y - height / 2, width, height)]
+        records.append({"file_name": file_name, "box": box, "class": classes[int(label)], "score": round(score, 4)})
+    return records

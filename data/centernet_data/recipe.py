@@ -1,0 +1,21 @@
+"""How a network is trained, in both backends."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """AdamW with a linear warm-up, a cosine decay to zero and clipped gradients.
+
+    The schedule counts optimizer steps. Weight decay is decoupled and spares biases and batch normalisation;
+    `clip_norm` bounds the norm of all gradients together. `targets` and `normalization` are those of the loss.
+    """
+
+    learning_rate: float
+    total_steps: int
+    warmup_steps: int = 0
+    weight_decay: float = 1e-4
+    clip_norm: float = 35.0
+    targets: Literal["adaptive", "exact", "fixed"] = "adaptive"
+    normalization: Literal["batch", "image"] = "batch"

@@ -1,0 +1,118 @@
+"""From the name of a data set, or the TOML file that describes it, to its splits."""
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+from centernet_data.boxes import listed
+from centernet_data.coco import read_coco
+from centernet_data.dataset import Dataset
+from centernet_data.shapes import ShapesDataset
+from centernet_data.voc import read_voc
+
+_SECTION_KEYS = {"coco": ("images", "annotations"), "voc": ("root", "split")}
+
+
+def open_dataset(data: str | Path, split: str) -> Dataset:
+    """One split of a data set: of the generated one named "shapes", or of one that a TOML file describes:
+
+        format = "coco"              # or "voc"
+        classes = ["person"]         # optional: these alone, in this order
+        [train]                      # one section per split
+        images = "images"            # paths start from the TOML file's folder
+        annotations = "train.json"   # for "voc" instead: root = "VOC2007" and split = "train"
+
+    ValueError, naming the file and the record, for anything wrong in the TOML file or in what it points to.
+    """
+    if _is_builtin(data):
+        return ShapesDataset(split)
+    path = Path(data)
+    return _open_section(path, _read_toml(path), split)
+
+
+def open_train_and_val(data: str | Path) -> tuple[Dataset, Dataset | None]:
+    """The splits "train" and "val" of a data set; None if it has no "val".
+
+    ValueError as from `open_dataset`, and if a split is without pictures, the training split without objects, or
+    the classes of the two differ.
+    """
+    train = open_dataset(data, "train")
+    val = open_dataset(data, "val") if _is_builtin(data) or "val" in _read_toml(Path(data)) else None
+    _require_pictures(data, "train", train)
+    if not any(len(train.sample(index).objects) for index in range(len(train))):
+        raise ValueError(f"{data}: [train] has no object in any of its {len(train)} pictures")
+    if val is not None:
+        _require_pictures(data, "val", val)
+        _require_same_classes(data, train.classes, val.classes)
+    return train, val
+
+
+def _is_builtin(data: str | Path) -> bool:
+    return str(data) == "shapes"
+
+
+def _read_toml(path: Path) -> dict[str, object]:
+    if not path.is_file():
+        raise ValueError(f"{path}: neither a file nor the name of a built-in data set (there is: shapes)")
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not TOML: {error}") from error
+
+
+def _open_section(path: Path, content: dict[str, object], name: str) -> Dataset:
+    kind, classes = _format(path, content), _classes(path, content)
+    first, second = _section(path, content, name, _SECTION_KEYS[kind])
+    if kind == "coco":
+        return read_coco(path.parent / first, path.parent / second, classes)
+    return read_voc(path.parent / first, second, classes)
+
+
+def _format(path: Path, content: dict[str, object]) -> str:
+    if "format" not in content:
+        raise ValueError(f"{path}: 'format' is missing; it says one of: {listed(list(_SECTION_KEYS))}")
+    kind = content["format"]
+    if not isinstance(kind, str) or kind not in _SECTION_KEYS:
+        raise ValueError(f"{path}: no such format: {kind!r}; there are: {listed(list(_SECTION_KEYS))}")
+    return kind
+
+
+def _classes(path: Path, content: dict[str, object]) -> list[str] | None:
+    classes = content.get("classes")
+    if classes is None:
+        return None
+    if not isinstance(classes, list) or not classes or not all(isinstance(name, str) for name in classes):
+        raise ValueError(f"{path}: 'classes' should be a list of at least one text, but is {classes!r}")
+    return classes
+
+
+def _section(path: Path, content: dict[str, object], name: str, keys: Sequence[str]) -> list[str]:
+    sections = {key: value for key, value in content.items() if isinstance(value, dict)}
+    if unknown := [key for key in content if key not in {"format", "classes", *sections}]:
+        raise ValueError(f"{path}: unknown key: {listed(unknown)}; there are: format, classes and sections")
+    if name not in sections:
+        raise ValueError(f"{path}: there is no section [{name}]; there are: {listed(list(sections)) or 'none'}")
+    section = sections[name]
+    if unknown := [key for key in section if key not in keys]:
+        raise ValueError(f"{path}: [{name}] has an unknown key: {listed(unknown)}; there are: {listed(keys)}")
+    for key in keys:
+        if not isinstance(section.get(key), str):
+            wrong = f"should be a text, but is {section[key]!r}" if key in section else "is missing"
+            raise ValueError(f"{path}: '{key}' of [{name}] {wrong}")
+    return [section[key] for key in keys]
+
+
+def _require_pictures(data: str | Path, name: str, dataset: Dataset) -> None:
+    if len(dataset) == 0:
+        raise ValueError(f"{data}: [{name}] has no pictures")
+
+
+def _require_same_classes(data: str | Path, train: Sequence[str], val: Sequence[str]) -> None:
+    if tuple(train) == tuple(val):
+        return
+    only_train, only_val = ([name for name in a if name not in b] for a, b in ((train, val), (val, train)))
+    if only_train or only_val:
+        difference = f"only in [train]: {listed(only_train) or 'none'}; only in [val]: {listed(only_val) or 'none'}"
+    else:
+        difference = f"the same names in another order: {listed(train)} against {listed(val)}"
+    raise ValueError(f"{data}: the classes of [train] and [val] differ: {difference}")

@@ -1,0 +1,134 @@
+"""Tensors out of a .pth or .safetensors file, without torch and without running what a pickle may hold."""
+
+import io
+import pickle
+import struct
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from safetensors.numpy import load_file
+
+DTYPES = {
+    "DoubleStorage": np.float64,
+    "FloatStorage": np.float32,
+    "HalfStorage": np.float16,
+    "LongStorage": np.int64,
+    "IntStorage": np.int32,
+    "ByteStorage": np.uint8,
+    "BoolStorage": np.bool_,
+}
+
+
+def read_tensors(path: str | Path) -> dict[str, np.ndarray]:
+    """The state dict in a file of torch (`torch.save`, both of its formats) or of safetensors, by name.
+
+    ValueError names the file if it is missing, damaged, or holds anything but named tensors.
+    """
+    path = Path(path)
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        with path.open("rb") as file:
+            tensors = _read_zip(file) if zipfile.is_zipfile(file) else _read_legacy(file)
+    except FileNotFoundError:
+        raise ValueError(f"{path}: there is no such file") from None
+    except Exception as error:  # a damaged pickle is a program gone wrong: it may raise anything, MemoryError too
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{path}: not a file of named tensors ({reason})") from None
+    if not isinstance(tensors, dict) or not all(isinstance(t, np.ndarray) for t in tensors.values()):
+        raise ValueError(f"{path}: not a state dict: something in it is no tensor")
+    return dict(tensors)
+
+
+class _StorageType(NamedTuple):
+    name: str
+
+
+class _View(NamedTuple):
+    """A tensor whose storage is not read yet: the legacy format puts the numbers behind the pickle."""
+
+    storage: str
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+def _rebuild_tensor(storage, offset, shape, strides, *_):
+    return _View(storage, offset, tuple(shape), tuple(strides))
+
+
+def _rebuild_parameter(view, *_):
+    return view
+
+
+class _Unpickler(pickle.Unpickler):
+    """Knows tensors, parameters and ordered dicts, and refuses every other name."""
+
+    NAMES = {  # noqa: RUF012 (a constant)
+        ("collections", "OrderedDict"): OrderedDict,
+        ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
+        ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+    }
+
+    def __init__(self, file):
+        super().__init__(file)
+        self.dtypes: dict[str, np.dtype] = {}
+
+    def find_class(self, module, name):
+        if module == "torch" and name in DTYPES:
+            return _StorageType(name)
+        if (module, name) not in self.NAMES:
+            raise pickle.UnpicklingError(f"it holds a {module}.{name}")
+        return self.NAMES[module, name]
+
+    def persistent_load(self, pid):
+        _, storage_type, key, *_ = pid
+        self.dtypes[key] = np.dtype(DTYPES[storage_type.name])
+        return key
+
+
+def _read_zip(file) -> dict[str, np.ndarray]:
+    with zipfile.ZipFile(file) as archive:
+        folder = next((name for name in archive.namelist() if name.endswith("data.pkl")), None)
+        if folder is None:
+            raise ValueError("a zip archive that torch did not write")
+        folder = folder.removesuffix("data.pkl")
+        unpickler = _Unpickler(io.BytesIO(archive.read(folder + "data.pkl")))
+        views = unpickler.load()
+        storages = {
+            key: np.frombuffer(archive.read(f"{folder}data/{key}"), dtype.newbyteorder("<"))
+            for key, dtype in unpickler.dtypes.items()
+        }
+    return _resolve(views, storages)
+
+
+def _read_legacy(file) -> dict[str, np.ndarray]:
+    """Five pickles (magic number, protocol, system, state dict, storage keys), then each storage: count, numbers."""
+    file.seek(0)
+    for _ in range(3):
+        _Unpickler(file).load()
+    unpickler = _Unpickler(file)
+    views = unpickler.load()
+    storages = {}
+    for key in _Unpickler(file).load():
+        dtype = unpickler.dtypes[key].newbyteorder("<")
+        (count,) = struct.unpack("<q", file.read(8))
+        storages[key] = np.frombuffer(file.read(count * dtype.itemsize), dtype, count)
+    return _resolve(views, storages)
+
+
+def _resolve(views, storages) -> dict[str, np.ndarray]:
+    return {name: _strided(view, storages[view.storage]) for name, view in views.items()}
+
+
+def _strided(view: _View, storage: np.ndarray) -> np.ndarray:
+    last = view.offset + sum((n - 1) * s for n, s in zip(view.shape, view.strides, strict=True))
+    negative = any(number < 0 for number in (view.offset, *view.shape, *view.strides))
+    if negative or (0 not in view.shape and last >= len(storage)):
+        raise ValueError("a tensor reaches beyond its storage")
+    strides = [s * storage.itemsize for s in view.strides]
+    window = np.lib.stride_tricks.as_strided(storage[view.offset :], view.shape, strides)
+    return window.astype(storage.dtype.newbyteorder("="))  # a copy: nothing is tied to the file's buffer

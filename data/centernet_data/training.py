@@ -1,0 +1,141 @@
+"""A training run from its configuration to its folder, the same for both backends."""
+
+import math
+import time
+from collections.abc import Iterator
+from types import ModuleType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from centernet_data.backends import open_backend
+from centernet_data.batches import Batches
+from centernet_data.config import Train
+from centernet_data.curves import save_curves
+from centernet_data.dataset import Dataset, PictureDataset
+from centernet_data.drawing import predictions_page
+from centernet_data.evaluation import evaluate, report, without_nan
+from centernet_data.images import check_pictures
+from centernet_data.model_file import ModelConfig
+from centernet_data.recipe import Recipe
+from centernet_data.run_folder import RunFolder, write_picture
+from centernet_data.source import open_train_and_val
+from centernet_data.transforms import NO_AUGMENTATION
+
+SHOWN = 8  # pictures on predictions.png
+SHOWN_CONFIDENCE = 0.3
+
+
+def train(config: Train) -> dict:
+    """Trains, saves the model, then evaluates and draws. Returns the last metrics: AP if there is a validation split.
+
+    ValueError, before anything is written, for whatever is wrong with the settings or the data.
+    """
+    console, folder = Console(), RunFolder(config.run_folder)
+    folder.require_free(config.overwrite)
+    train_set, val_set = open_train_and_val(config.data)
+    _describe(console, config, train_set, val_set)
+    backend = open_backend(config.backend)
+    augmentation = config.augmentation if config.augment else NO_AUGMENTATION
+    batches = Batches(train_set, config.batch_size, config.hw, config.resize, augmentation, config.seed)
+    model_config = ModelConfig(train_set.classes, config.hw, config.resize, config.depth)
+    recipe = recipe_of(config, len(train_set))
+    state = backend.create_state(model_config, recipe, config.seed, config.pretrained)
+    for dataset in (train_set, val_set):
+        if isinstance(dataset, PictureDataset):  # a rendered one has no files to be damaged
+            check_pictures(dataset)
+
+    folder.begin(config.as_toml())
+    metrics = []
+    for step_state, line in _steps(backend, state, batches, recipe.total_steps, console):
+        state = step_state
+        folder.append_metrics(line)
+        metrics.append(line)
+    detector = backend.Detector.of(state, model_config)
+    detector.save(folder.model)
+    if val_set is not None:
+        results = evaluate(lambda pictures: detector(pictures, 0.0), val_set)
+        metrics.append({"step": recipe.total_steps, "epoch": config.epochs, **without_nan(results)})
+        folder.append_metrics(metrics[-1])
+        console.print(report(results), highlight=False)
+    save_curves(metrics, folder.curves)
+    draw_predictions(detector, val_set or train_set, folder)
+    console.print(f"the run is in {folder.path}", highlight=False, soft_wrap=True)
+    return metrics[-1]
+
+
+def recipe_of(config: Train, pictures: int) -> Recipe:
+    """The recipe whose schedule fits the epochs over so many pictures."""
+    total_steps = math.ceil(config.epochs * pictures / config.batch_size)
+    return Recipe(
+        learning_rate=config.learning_rate,
+        total_steps=total_steps,
+        warmup_steps=round(config.warmup * total_steps),
+        weight_decay=config.weight_decay,
+        clip_norm=config.clip_norm,
+        targets=config.targets,
+    )
+
+
+def _describe(console: Console, config: Train, train_set: Dataset, val_set: Dataset | None) -> None:
+    validation = "no validation split" if val_set is None else f"{len(val_set)} to validate on"
+    classes = f"{len(train_set.classes)} classes" if len(train_set.classes) != 1 else f"class {train_set.classes[0]}"
+    console.print(
+        f"{config.data}: {len(train_set)} pictures to train on, {validation}; {classes}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    for split, dataset in (("train", train_set), ("val", val_set)):
+        for note in dataset.notes if dataset is not None else ():
+            console.print(f"  {split}: {note}", highlight=False)
+
+
+def _steps(
+    backend: ModuleType, state, batches: Batches, total_steps: int, console: Console
+) -> Iterator[tuple[object, dict]]:
+    """Takes all steps; yields after each the state and its line for metrics.jsonl, and shows the progress."""
+    with _progress(console) as progress:
+        task = progress.add_task("compiling", total=total_steps, losses="", speed="")
+        last_time, speed = None, None
+        for step, batch in enumerate(batches.prefetched(0, total_steps)):
+            state, values = backend.train_step(state, batch)
+            values = {name: float(value) for name, value in values.items()}
+            if not math.isfinite(values["loss"]):
+                raise ValueError(f"the loss became {values['loss']} at step {step}; a lower --learning-rate may help")
+            now = time.perf_counter()
+            if last_time is not None:  # the first step compiles
+                recent = batches.batch_size / (now - last_time)
+                speed = recent if speed is None else 0.9 * speed + 0.1 * recent
+            last_time = now
+            line = {"step": step, "epoch": batches.epoch_of(step + 1), **values, "images_per_second": speed}
+            _show(progress, task, line)
+            yield state, line
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=8),
+        TextColumn("{task.completed}/{task.total}"),
+        TextColumn("{task.fields[losses]}"),
+        TextColumn("{task.fields[speed]}"),
+        TimeRemainingColumn(compact=True),
+        TextColumn("left"),
+        console=console,
+    )
+
+
+def _show(progress: Progress, task, line: dict) -> None:
+    losses = f"heat {line['heatmap']:.2f} off {line['offset']:.2f} size {line['size']:.2f}"
+    speed = "" if line["images_per_second"] is None else f"{line['images_per_second']:.0f} images/s"
+    progress.update(task, advance=1, description=f"epoch {line['epoch']:.1f}", losses=losses, speed=speed)
+
+
+def draw_predictions(detector, dataset: Dataset, folder: RunFolder) -> None:
+    """predictions.png: the first pictures of a data set with true boxes, found boxes and the heatmap."""
+    indices = range(min(SHOWN, len(dataset)))
+    pictures = [dataset.image(i) for i in indices]
+    found, heatmaps = detector(pictures, SHOWN_CONFIDENCE), detector.heatmaps(pictures)
+    samples = [dataset.sample(i) for i in indices]
+    rows = [(s.name, p, s.objects, f, h) for s, p, f, h in zip(samples, pictures, found, heatmaps, strict=True)]
+    write_picture(folder.predictions, predictions_page(rows, dataset.classes))
