@@ -1,0 +1,29 @@
+"""CenterNet ("Objects as Points", arXiv:1904.07850) in JAX/Flax."""
+
+from centernet_jax.backbone import HeadlessResnet34, ResnetBackbone, UpscaleTwiceLayer
+from centernet_jax.convert import ObjectsToPoints, PointsToObjects
+from centernet_jax.detector import Detector, load
+from centernet_jax.head import CenterNetHead
+from centernet_jax.loss import CenterNetLoss
+from centernet_jax.network import CenterNet, PointsNonMaxSuppression, ScaleObjects, normalize_images
+from centernet_jax.train import TrainState, create_model, create_state, train_step
+
+__all__ = [
+    "CenterNet",
+    "CenterNetHead",
+    "CenterNetLoss",
+    "Detector",
+    "HeadlessResnet34",
+    "ObjectsToPoints",
+    "PointsNonMaxSuppression",
+    "PointsToObjects",
+    "ResnetBackbone",
+    "ScaleObjects",
+    "TrainState",
+    "UpscaleTwiceLayer",
+    "create_model",
+    "create_state",
+    "load",
+    "normalize_images",
+    "train_step",
+]

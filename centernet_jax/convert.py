@@ -1,0 +1,177 @@
+"""Objects to points (the targets of training) and points to objects (decoding).
+
+Here, and only here, objects are measured in cells of the output grid: rows of (y_centre, x_centre, height, width,
+class, confidence), pixels divided by 4. Real rows have confidence 1, padding rows are all zero.
+Paper: section 3 (targets) and section 4, "From points to bounding boxes" (decoding).
+"""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+
+TargetMode = Literal["adaptive", "exact", "fixed"]
+
+
+class Cells(NamedTuple):
+    """Where each object sits on the grid, and what the network should say there. `real` is False for padding."""
+
+    y: Int[Array, "b n"]
+    x: Int[Array, "b n"]
+    label: Int[Array, "b n"]
+    offset: Float[Array, "b n 2"]
+    size: Float[Array, "b n 2"]
+    real: Bool[Array, "b n"]
+
+
+def objects_to_cells(objects: Float[Array, "b n 6"], hw: tuple[int, int]) -> Cells:
+    """Clips objects to a grid of `hw` cells; objects with nothing left inside are not real any more."""
+    frame = jnp.array(hw, objects.dtype)
+    centre, size = objects[..., :2], objects[..., 2:4]
+    low, high = jnp.maximum(centre - size / 2, 0), jnp.minimum(centre + size / 2, frame)
+    # A box inside the frame stays bit for bit as it was: rebuilt from its corners, its size could round up to one
+    # cell more.
+    clipped = (centre < size / 2) | (centre + size / 2 > frame)
+    size = jnp.where(clipped, high - low, size)
+    centre = jnp.where(clipped, (low + high) / 2, centre)
+    cell = jnp.clip(jnp.floor(centre), 0, frame - 1)
+    real = (objects[..., 5] > 0) & (size > 0).all(-1)
+    size = jnp.where(real[..., None], size, 0)
+    y, x = jnp.where(real[..., None], cell, 0).astype(int).transpose(2, 0, 1)
+    return Cells(y, x, objects[..., 4].astype(int), centre - cell, size, real)
+
+
+def gaussian_radius(size: Float[Array, "... 2"], exact: bool = False, min_overlap: float = 0.7) -> Float[Array, "..."]:
+    """How far (in cells) a box of (height, width) may be shifted and still overlap itself by `min_overlap`.
+
+    CornerNet (arXiv:1808.01244), section 3.2: the least of three cases (both corners outside, both inside, one of
+    each), each the root of a quadratic. `exact` takes the right root of each; otherwise all three are
+    (b + sqrt(b² - 4ac)) / 2, as in the authors' code, on which the published models were trained.
+    """
+    height, width = size[..., 0], size[..., 1]
+    area, half_perimeter = height * width, height + width
+
+    def root(a, b, c, sign):
+        discriminant = jnp.sqrt(b**2 - 4 * a * c)
+        return (b + sign * discriminant) / (2 * a) if exact else (b + discriminant) / 2
+
+    shifted = root(1, half_perimeter, area * (1 - min_overlap) / (1 + min_overlap), -1)
+    shrunk = root(4, 2 * half_perimeter, area * (1 - min_overlap), -1)
+    grown = root(4 * min_overlap, -2 * min_overlap * half_perimeter, area * (min_overlap - 1), +1)
+    return jnp.minimum(jnp.minimum(shifted, shrunk), grown)
+
+
+def draw_heatmap(
+    cells: Cells,
+    hw: tuple[int, int],
+    num_classes: int,
+    smooth_kernel_size: int = 3,
+    mode: TargetMode = "fixed",
+) -> Float[Array, "b h w c"]:
+    """A Gaussian around each object's cell in its class's map: exactly 1 at the cell, merged by maximum. Equation 1.
+
+    `adaptive` and `exact`: sigma (2r + 1) / 6, cut off beyond the radius r of `gaussian_radius` of the size rounded
+    up. `fixed`: a kernel of `smooth_kernel_size` cells with sigma (k // 2 + 1) / 3; 0 draws the centre cell alone.
+    """
+    if mode == "fixed":
+        radius = jnp.full(cells.y.shape, smooth_kernel_size // 2, cells.size.dtype)
+        sigma = jnp.full_like(radius, (smooth_kernel_size // 2 + 1) / 3)
+    else:
+        radius = jnp.maximum(jnp.floor(gaussian_radius(jnp.ceil(cells.size), mode == "exact")), 0)
+        sigma = (2 * radius + 1) / 6
+
+    def along(length, centre):  # a Gaussian is a product of one along y and one along x
+        distance = jnp.arange(length, dtype=sigma.dtype) - centre[..., None]
+        inside = (jnp.abs(distance) <= radius[..., None]) & cells.real[..., None]
+        return jnp.where(inside, jnp.exp(-(distance**2) / (2 * sigma[..., None] ** 2)), 0)
+
+    gaussians = along(hw[0], cells.y)[..., :, None] * along(hw[1], cells.x)[..., None, :]
+    batch = len(gaussians)
+    heatmap = jnp.zeros((batch, num_classes, *hw), gaussians.dtype)
+    heatmap = heatmap.at[jnp.arange(batch)[:, None], cells.label].max(gaussians)
+    return heatmap.transpose(0, 2, 3, 1)
+
+
+def objects_to_points(
+    objects: Float[Array, "b n 6"],
+    hw: tuple[int, int],
+    num_classes: int,
+    smooth_kernel_size: int = 3,
+    mode: TargetMode = "fixed",
+) -> Float[Array, "b h w p"]:
+    """Objects in cells to the dense map that a perfect network would return.
+
+    Class channels in [0, 1]; (dy, dx) in [0, 1) and (height, width) in cells, at the objects' own cells and 0
+    elsewhere. Where objects share a cell, the first listed is kept.
+    """
+    cells = objects_to_cells(objects, hw)
+    heatmap = draw_heatmap(cells, hw, num_classes, smooth_kernel_size, mode)
+    images, count = jnp.arange(len(objects))[:, None], objects.shape[1]
+    listed = jnp.where(cells.real, jnp.arange(count), count)
+    first = jnp.full((len(objects), *hw), count).at[images, cells.y, cells.x].min(listed)
+    values = jnp.concatenate([cells.offset, cells.size], axis=-1)
+    values = jnp.pad(values, ((0, 0), (0, 1), (0, 0)))  # row `count`: cells without an object
+    dense = values[images[..., None], first]
+    return jnp.concatenate([heatmap, dense], axis=-1)
+
+
+@dataclass(frozen=True)
+class ObjectsToPoints:
+    """`objects_to_points` with its options as fields. `hw` is the grid: one number for a square, or (H/4, W/4)."""
+
+    hw: int | tuple[int, int] = 64
+    num_classes: int = 2
+    smooth_kernel_size: int = 3
+    mode: TargetMode = "fixed"
+
+    def __post_init__(self):
+        if self.mode not in ("adaptive", "exact", "fixed"):
+            raise ValueError(f"mode must be adaptive, exact or fixed, not {self.mode!r}")
+        if self.smooth_kernel_size < 0 or (self.smooth_kernel_size and self.smooth_kernel_size % 2 == 0):
+            raise ValueError(f"smooth_kernel_size must be 0 or odd, not {self.smooth_kernel_size}")
+
+    def __call__(self, objects: Float[Array, "b n 6"]) -> Float[Array, "b h w p"]:
+        hw = (self.hw, self.hw) if isinstance(self.hw, int) else tuple(self.hw)
+        return objects_to_points(objects, hw, self.num_classes, self.smooth_kernel_size, self.mode)
+
+
+def top_k(scores: Float[Array, "b m"], k: int) -> tuple[Float[Array, "b k"], Int[Array, "b k"]]:
+    """The k highest scores, highest first, and where they are; of equal scores the one of lower index comes first."""
+    values, index = lax.top_k(scores, k)
+    return values, index
+
+
+def points_to_objects(
+    points: Float[Array, "b h w p"], objects_per_image: int = 42, min_confidence: float = 0.1
+) -> Float[Array, "b n 6"]:
+    """The best cells over all classes as objects in cells, best first; rows under `min_confidence` are zero.
+
+    Ties go by lower class, then y, then x. Suppress what is no peak first (`points_non_max_suppression`).
+    """
+    batch, height, width, channels = points.shape
+    num_classes = channels - 4
+    scores = points[..., :num_classes].transpose(0, 3, 1, 2).reshape(batch, -1)
+    count = min(objects_per_image, scores.shape[1])
+    confidence, index = top_k(scores, count)
+    label, cell = jnp.divmod(index, height * width)
+    y, x = jnp.divmod(cell, width)
+    regression = points[..., num_classes:].reshape(batch, height * width, 4)
+    regression = jnp.take_along_axis(regression, cell[..., None], axis=1)
+    centre = jnp.stack([y, x], axis=-1) + regression[..., :2]
+    last = jnp.stack([label.astype(points.dtype), confidence], axis=-1)
+    objects = jnp.concatenate([centre, regression[..., 2:], last], axis=-1)
+    objects = jnp.where(confidence[..., None] >= min_confidence, objects, 0)
+    return jnp.pad(objects, ((0, 0), (0, objects_per_image - count), (0, 0)))
+
+
+@dataclass(frozen=True)
+class PointsToObjects:
+    """`points_to_objects` with its options as fields."""
+
+    objects_per_image: int = 42
+    min_confidence: float = 0.1
+
+    def __call__(self, points: Float[Array, "b h w p"]) -> Float[Array, "b n 6"]:
+        return points_to_objects(points, self.objects_per_image, self.min_confidence)

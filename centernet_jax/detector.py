@@ -1,0 +1,78 @@
+"""A trained model in use: uint8 pictures of any size in, boxes in those pictures' own pixels out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import jax
+import numpy as np
+from jax import numpy as jnp
+from jaxtyping import Array, Float, UInt8
+
+from centernet_data.detection import Picture, detect_pictures, show_heatmaps
+from centernet_data.model_file import ModelConfig, read_model_file
+from centernet_jax.network import CenterNet, normalize_images
+from centernet_jax.train import TrainState, create_model
+from centernet_jax.weights import load_weights, save_weights
+
+EVERYTHING = {"objects_per_image": 100, "min_confidence": 0.0}  # COCO's average precision counts 100 per picture
+
+
+@partial(jax.jit, static_argnums=0)
+def detect(model: CenterNet, variables: dict, images: UInt8[Array, "b h w 3"]) -> Float[Array, "b n 6"]:
+    """uint8 RGB images to objects in pixels of the input, best first: normalise, network, peaks, top-k, boxes."""
+    return model.apply(variables, normalize_images(images, _dtype(variables)), return_objects=True)
+
+
+@partial(jax.jit, static_argnums=0)
+def heatmap(model: CenterNet, variables: dict, images: UInt8[Array, "b h w 3"]) -> Float[Array, "b h4 w4"]:
+    """uint8 RGB images to the highest class probability of each cell."""
+    return model.apply(variables, normalize_images(images, _dtype(variables)))[..., :-4].max(-1)
+
+
+def _dtype(variables: dict) -> jnp.dtype:
+    return jax.tree.leaves(variables)[0].dtype
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A model with its weights. Called with pictures (uint8 RGB [H, W, 3], of any sizes), it returns for each an
+    array [n, 6] of (y_centre, x_centre, height, width, class, confidence), best first, in that picture's pixels;
+    `config.classes` names the classes."""
+
+    config: ModelConfig
+    model: CenterNet
+    variables: dict
+
+    @classmethod
+    def of(cls, state: TrainState, config: ModelConfig) -> "Detector":
+        """The detector that a training state amounts to."""
+        return cls(config, create_model(config, points_to_objects_kwargs=EVERYTHING), state.variables)
+
+    def __call__(self, pictures: Sequence[Picture], min_confidence: float = 0.1) -> list[Float[np.ndarray, "n 6"]]:
+        return detect_pictures(self.detect, pictures, self.config, min_confidence)
+
+    def heatmaps(self, pictures: Sequence[Picture]) -> list[Float[np.ndarray, "h w"]]:
+        """For each picture the highest class probability at each of its pixels."""
+        return show_heatmaps(self.heatmap, pictures, self.config)
+
+    def detect(self, images: UInt8[np.ndarray, "b h w 3"]) -> Float[np.ndarray, "b n 6"]:
+        """Images of the network's input size to padded objects in its pixels."""
+        return np.asarray(detect(self.model, self.variables, images))
+
+    def heatmap(self, images: UInt8[np.ndarray, "b h w 3"]) -> Float[np.ndarray, "b h4 w4"]:
+        """Images of the network's input size to the highest class probability of each cell."""
+        return np.asarray(heatmap(self.model, self.variables, images))
+
+    def save(self, path: str | Path) -> None:
+        """Writes `model.safetensors`, which either backend loads."""
+        save_weights(path, self.variables, self.config)
+
+
+def load(path: str | Path) -> Detector:
+    """The detector in a `model.safetensors`. ValueError names the file if it holds no such model."""
+    _, config = read_model_file(path)
+    model = create_model(config, points_to_objects_kwargs=EVERYTHING)
+    expected = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    return Detector(config, model, load_weights(path, expected))

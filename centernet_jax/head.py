@@ -1,0 +1,49 @@
+"""The three branches on top of the features. Paper: section 4 and appendix A."""
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from centernet_jax.backbone import conv
+
+CLASS_BIAS = -2.19  # sigmoid(-2.19) = 0.1: at first nearly every cell is background (arXiv:1708.02002, section 3.3)
+
+small_normal = nn.initializers.normal(0.001)
+
+
+class Branch(nn.Module):
+    """3x3 convolution, ReLU, 1x1 convolution."""
+
+    hidden_channels: int
+    out_channels: int
+    bias: float = 0.0
+
+    def setup(self):
+        self.conv1 = conv(self.hidden_channels, 3, use_bias=True)
+        self.conv2 = conv(
+            self.out_channels, 1, use_bias=True, kernel_init=small_normal, bias_init=nn.initializers.constant(self.bias)
+        )
+
+    def __call__(self, x: Float[Array, "b h w k"]) -> Float[Array, "b h w o"]:
+        return self.conv2(nn.relu(self.conv1(x)))
+
+
+class CenterNetHead(nn.Module):
+    """Features [B, H/4, W/4, k_in_channels] to points [B, H/4, W/4, c_classes + 4], class channels as logits.
+
+    Channels: class logits, then offset (dy, dx) and size (height, width) in cells.
+    """
+
+    k_in_channels: int = 64
+    c_classes: int = 2
+    hidden_channels: int = 64
+
+    def setup(self):
+        self.heatmap = Branch(self.hidden_channels, self.c_classes, CLASS_BIAS)
+        self.offset = Branch(self.hidden_channels, 2)
+        self.size = Branch(self.hidden_channels, 2)
+
+    def __call__(self, x: Float[Array, "b h w k"]) -> Float[Array, "b h w p"]:
+        if x.shape[-1] != self.k_in_channels:
+            raise ValueError(f"the head takes {self.k_in_channels} channels, but the features have {x.shape[-1]}")
+        return jnp.concatenate([self.heatmap(x), self.offset(x), self.size(x)], axis=-1)

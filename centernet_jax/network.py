@@ -1,0 +1,112 @@
+"""The whole detector: normalised images to points, and points to objects. Paper: section 4."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.core import FrozenDict
+from jax import lax
+from jaxtyping import Array, Float, UInt8
+
+from centernet_jax.backbone import ResnetBackbone
+from centernet_jax.convert import PointsToObjects
+from centernet_jax.head import CenterNetHead
+from centernet_jax.weights import load_resnet
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB, of values in [0, 1]
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def normalize_images(images: UInt8[Array, "b h w 3"], dtype: jnp.dtype = jnp.float32) -> Float[Array, "b h w 3"]:
+    """uint8 RGB to ImageNet's zero mean and unit variance, which a pretrained trunk expects."""
+    mean, std = jnp.array(IMAGENET_MEAN, dtype), jnp.array(IMAGENET_STD, dtype)
+    return (images.astype(dtype) / 255 - mean) / std
+
+
+def points_non_max_suppression(points: Float[Array, "b h w p"], kernel_size: int = 3) -> Float[Array, "b h w p"]:
+    """Sets the class channels to 0 wherever a cell is not the maximum of its k x k neighbourhood in its class."""
+    scores = points[..., :-4]
+    window, pad = (1, kernel_size, kernel_size, 1), kernel_size // 2
+    pads = ((0, 0), (pad, pad), (pad, pad), (0, 0))
+    highest = lax.reduce_window(scores, -jnp.inf, lax.max, window, (1, 1, 1, 1), pads)
+    return jnp.concatenate([jnp.where(scores == highest, scores, 0), points[..., -4:]], axis=-1)
+
+
+@dataclass(frozen=True)
+class PointsNonMaxSuppression:
+    """`points_non_max_suppression` with its option as a field."""
+
+    kernel_size: int = 3
+
+    def __post_init__(self):
+        if self.kernel_size < 1 or self.kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd, not {self.kernel_size}")
+
+    def __call__(self, points: Float[Array, "b h w p"]) -> Float[Array, "b h w p"]:
+        return points_non_max_suppression(points, self.kernel_size)
+
+
+def scale_objects(objects: Float[Array, "b n 6"], scale: float = 4) -> Float[Array, "b n 6"]:
+    """Multiplies centre and size by `scale`: cells to pixels for 4."""
+    return objects * jnp.array([scale] * 4 + [1, 1], objects.dtype)
+
+
+@dataclass(frozen=True)
+class ScaleObjects:
+    """`scale_objects` with its option as a field."""
+
+    scale: float = 4
+
+    def __call__(self, objects: Float[Array, "b n 6"]) -> Float[Array, "b n 6"]:
+        return scale_objects(objects, self.scale)
+
+
+class CenterNet(nn.Module):
+    """Normalised images [B, H, W, 3] to points [B, H/4, W/4, C+4], or with `return_objects` to objects in pixels.
+
+    `backbone_kwargs` and `head_kwargs` are those of `ResnetBackbone` and `CenterNetHead`, `nms_kwargs` and
+    `points_to_objects_kwargs` those of `PointsNonMaxSuppression` and `PointsToObjects`. `pretrained` names a
+    torchvision-format ResNet file that `init` reads the trunk from.
+    """
+
+    pretrained: str | Path | None = None
+    head_kwargs: Mapping = FrozenDict()
+    nms_kwargs: Mapping = FrozenDict()
+    points_to_objects_kwargs: Mapping = FrozenDict()
+    backbone_kwargs: Mapping = FrozenDict()
+
+    def setup(self):
+        self.backbone = ResnetBackbone(**self.backbone_kwargs)
+        self.head = CenterNetHead(**{"k_in_channels": self.backbone.out_channels, **self.head_kwargs})
+
+    @nn.nowrap
+    def init(self, *args, **kwargs) -> dict:
+        """Flax's `init`, with the trunk read from `pretrained` where that is given."""
+        variables = super().init(*args, **kwargs)
+        return load_resnet(variables, self.pretrained, "backbone.resnet.") if self.pretrained else variables
+
+    def __call__(
+        self,
+        images: Float[Array, "b h w 3"],
+        return_objects: bool = False,
+        return_logits: bool = False,
+        train: bool = False,
+    ) -> Float[Array, "b h4 w4 p"] | Float[Array, "b n 6"]:
+        """Class channels are probabilities, or with `return_logits` logits, which training works on."""
+        if not jnp.issubdtype(images.dtype, jnp.floating):
+            raise ValueError(
+                f"the network takes normalised floating point images (normalize_images), not {images.dtype}"
+            )
+        logits = self.head(self.backbone(images, train))
+        if return_logits:
+            return logits
+        points = jnp.concatenate([jax.nn.sigmoid(logits[..., :-4]), logits[..., -4:]], axis=-1)
+        return self.decode(points) if return_objects else points
+
+    def decode(self, points: Float[Array, "b h w p"]) -> Float[Array, "b n 6"]:
+        """Points with probabilities to objects in pixels of the network's input, best first."""
+        peaks = PointsNonMaxSuppression(**self.nms_kwargs)(points)
+        return ScaleObjects()(PointsToObjects(**self.points_to_objects_kwargs)(peaks))

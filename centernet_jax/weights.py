@@ -1,0 +1,78 @@
+"""Flax variables from and to files that hold torch's names and layouts, without torch."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from centernet_data.model_file import ModelConfig, check_tensors, read_model_file, write_model_file
+from centernet_data.torch_file import read_tensors
+
+# The one rule. Flax: (collection, *modules, leaf); torch: modules.leaf, list members as "layer1.0" for "layer1_0".
+# A kernel, of a transposed convolution too, is torch's weight permuted by (2, 3, 1, 0); the inverse leads back.
+TORCH_LEAF = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
+
+
+def to_torch(variables: Mapping) -> dict[str, np.ndarray]:
+    """Flax variables {"params": ..., "batch_stats": ...} as a torch state dict of numpy arrays."""
+    tensors = {}
+    for (_, *modules, leaf), value in flatten_dict(jax.device_get(variables)).items():
+        name = ".".join([re.sub(r"_(\d+)$", r".\1", module) for module in modules] + [TORCH_LEAF[leaf]])
+        tensors[name] = value.transpose(3, 2, 0, 1) if value.ndim == 4 else value
+    return tensors
+
+
+def to_flax(tensors: Mapping[str, np.ndarray]) -> dict:
+    """A torch state dict of numpy arrays as Flax variables. torch's `num_batches_tracked` has no counterpart."""
+    variables = {}
+    for name, value in tensors.items():
+        *modules, leaf = re.sub(r"\.(\d+)\b", r"_\1", name).split(".")
+        if leaf == "num_batches_tracked":
+            continue
+        statistic = leaf.startswith("running_")
+        if statistic:
+            leaf = leaf.removeprefix("running_")
+        elif leaf == "weight":
+            leaf = "kernel" if value.ndim == 4 else "scale"
+        path = ("batch_stats" if statistic else "params", *modules, leaf)
+        variables[path] = jnp.asarray(value.transpose(2, 3, 1, 0) if value.ndim == 4 else value)
+    return unflatten_dict(variables)
+
+
+def shapes(variables: Mapping) -> dict[str, tuple[int, ...]]:
+    """The torch names and shapes of Flax variables, which may be abstract (`jax.eval_shape`)."""
+    return {
+        name: value.shape for name, value in to_torch(jax.tree.map(lambda x: np.empty(x.shape, []), variables)).items()
+    }
+
+
+def save_weights(path: str | Path, variables: Mapping, config: ModelConfig) -> None:
+    """Writes `model.safetensors`, which either backend loads."""
+    write_model_file(path, to_torch(variables), config)
+
+
+def load_weights(path: str | Path, expected: Mapping) -> dict:
+    """Flax variables from `model.safetensors`. ValueError names a tensor that `expected` has otherwise."""
+    tensors, _ = read_model_file(path)
+    check_tensors(shapes(expected), {name: tensor.shape for name, tensor in tensors.items()}, path)
+    return to_flax(tensors)
+
+
+def load_resnet(variables: Mapping, path: str | Path, prefix: str) -> dict:
+    """`variables` with the trunk under `prefix` ("backbone.resnet.") taken from a torchvision-format ResNet file.
+
+    The file is a .safetensors or a .pth; a classifier (`fc`) in it is left out. ValueError names a tensor that is
+    missing, unknown or of another shape, as in a file of another depth.
+    """
+    tensors = {
+        prefix + name: tensor
+        for name, tensor in read_tensors(path).items()
+        if not name.startswith("fc.") and not name.endswith("num_batches_tracked")
+    }
+    trunk = {name: shape for name, shape in shapes(variables).items() if name.startswith(prefix)}
+    check_tensors(trunk, {name: tensor.shape for name, tensor in tensors.items()}, path)
+    return unflatten_dict({**flatten_dict(variables), **flatten_dict(to_flax(tensors))})

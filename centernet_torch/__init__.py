@@ -1,0 +1,29 @@
+"""CenterNet ("Objects as Points", arXiv:1904.07850) in torch."""
+
+from centernet_torch.backbone import HeadlessResnet34, ResnetBackbone, UpscaleTwiceLayer
+from centernet_torch.convert import ObjectsToPoints, PointsToObjects
+from centernet_torch.detector import Detector, load
+from centernet_torch.head import CenterNetHead
+from centernet_torch.loss import CenterNetLoss
+from centernet_torch.network import CenterNet, PointsNonMaxSuppression, ScaleObjects, normalize_images
+from centernet_torch.train import TrainState, create_model, create_state, train_step
+
+__all__ = [
+    "CenterNet",
+    "CenterNetHead",
+    "CenterNetLoss",
+    "Detector",
+    "HeadlessResnet34",
+    "ObjectsToPoints",
+    "PointsNonMaxSuppression",
+    "PointsToObjects",
+    "ResnetBackbone",
+    "ScaleObjects",
+    "TrainState",
+    "UpscaleTwiceLayer",
+    "create_model",
+    "create_state",
+    "load",
+    "normalize_images",
+    "train_step",
+]

@@ -1,0 +1,188 @@
+"""Objects to points (the targets of training) and points to objects (decoding).
+
+Here, and only here, objects are measured in cells of the output grid: rows of (y_centre, x_centre, height, width,
+class, confidence), pixels divided by 4. Real rows have confidence 1, padding rows are all zero.
+Paper: section 3 (targets) and section 4, "From points to bounding boxes" (decoding).
+"""
+
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+TargetMode = Literal["adaptive", "exact", "fixed"]
+
+
+class Cells(NamedTuple):
+    """Where each object sits on the grid, and what the network should say there. `real` is False for padding."""
+
+    y: Int[Tensor, "b n"]
+    x: Int[Tensor, "b n"]
+    label: Int[Tensor, "b n"]
+    offset: Float[Tensor, "b n 2"]
+    size: Float[Tensor, "b n 2"]
+    real: Bool[Tensor, "b n"]
+
+
+def objects_to_cells(objects: Float[Tensor, "b n 6"], hw: tuple[int, int]) -> Cells:
+    """Clips objects to a grid of `hw` cells; objects with nothing left inside are not real any more."""
+    frame = objects.new_tensor(hw)
+    centre, size = objects[..., :2], objects[..., 2:4]
+    low, high = (centre - size / 2).clamp(min=0), (centre + size / 2).minimum(frame)
+    # A box inside the frame stays bit for bit as it was: rebuilt from its corners, its size could round up to one
+    # cell more.
+    clipped = (centre < size / 2) | (centre + size / 2 > frame)
+    size = torch.where(clipped, high - low, size)
+    centre = torch.where(clipped, (low + high) / 2, centre)
+    cell = centre.floor().clamp(min=torch.zeros_like(frame), max=frame - 1)
+    real = (objects[..., 5] > 0) & (size > 0).all(-1)
+    size = torch.where(real[..., None], size, 0)
+    y, x = torch.where(real[..., None], cell, 0).long().unbind(-1)
+    return Cells(y, x, objects[..., 4].long(), centre - cell, size, real)
+
+
+def gaussian_radius(
+    size: Float[Tensor, "... 2"], exact: bool = False, min_overlap: float = 0.7
+) -> Float[Tensor, "..."]:
+    """How far (in cells) a box of (height, width) may be shifted and still overlap itself by `min_overlap`.
+
+    CornerNet (arXiv:1808.01244), section 3.2: the least of three cases (both corners outside, both inside, one of
+    each), each the root of a quadratic. `exact` takes the right root of each; otherwise all three are
+    (b + sqrt(b² - 4ac)) / 2, as in the authors' code, on which the published models were trained.
+    """
+    height, width = size[..., 0], size[..., 1]
+    area, half_perimeter = height * width, height + width
+
+    def root(a, b, c, sign):
+        discriminant = (b**2 - 4 * a * c).sqrt()
+        return (b + sign * discriminant) / (2 * a) if exact else (b + discriminant) / 2
+
+    shifted = root(1, half_perimeter, area * (1 - min_overlap) / (1 + min_overlap), -1)
+    shrunk = root(4, 2 * half_perimeter, area * (1 - min_overlap), -1)
+    grown = root(4 * min_overlap, -2 * min_overlap * half_perimeter, area * (min_overlap - 1), +1)
+    return torch.minimum(torch.minimum(shifted, shrunk), grown)
+
+
+def draw_heatmap(
+    cells: Cells,
+    hw: tuple[int, int],
+    num_classes: int,
+    smooth_kernel_size: int = 3,
+    mode: TargetMode = "fixed",
+) -> Float[Tensor, "b c h w"]:
+    """A Gaussian around each object's cell in its class's map: exactly 1 at the cell, merged by maximum. Equation 1.
+
+    `adaptive` and `exact`: sigma (2r + 1) / 6, cut off beyond the radius r of `gaussian_radius` of the size rounded
+    up. `fixed`: a kernel of `smooth_kernel_size` cells with sigma (k // 2 + 1) / 3; 0 draws the centre cell alone.
+    """
+    if mode == "fixed":
+        radius = torch.full_like(cells.size[..., 0], smooth_kernel_size // 2)
+        sigma = torch.full_like(radius, (smooth_kernel_size // 2 + 1) / 3)
+    else:
+        radius = gaussian_radius(cells.size.ceil(), mode == "exact").floor().clamp(min=0)
+        sigma = (2 * radius + 1) / 6
+
+    def along(length, centre):  # a Gaussian is a product of one along y and one along x
+        distance = torch.arange(length, dtype=sigma.dtype, device=sigma.device) - centre[..., None]
+        inside = (distance.abs() <= radius[..., None]) & cells.real[..., None]
+        return torch.where(inside, (-(distance**2) / (2 * sigma[..., None] ** 2)).exp(), 0)
+
+    gaussians = along(hw[0], cells.y)[..., :, None] * along(hw[1], cells.x)[..., None, :]
+    heatmap = gaussians.new_zeros(len(gaussians), num_classes, *hw)
+    return heatmap.scatter_reduce_(1, cells.label[..., None, None].expand_as(gaussians), gaussians, "amax")
+
+
+def objects_to_points(
+    objects: Float[Tensor, "b n 6"],
+    hw: tuple[int, int],
+    num_classes: int,
+    smooth_kernel_size: int = 3,
+    mode: TargetMode = "fixed",
+) -> Float[Tensor, "b p h w"]:
+    """Objects in cells to the dense map that a perfect network would return.
+
+    Class channels in [0, 1]; (dy, dx) in [0, 1) and (height, width) in cells, at the objects' own cells and 0
+    elsewhere. Where objects share a cell, the first listed is kept.
+    """
+    cells = objects_to_cells(objects, hw)
+    heatmap = draw_heatmap(cells, hw, num_classes, smooth_kernel_size, mode)
+    images, count = torch.arange(len(objects), device=objects.device)[:, None], objects.shape[1]
+    listed = torch.where(cells.real, torch.arange(count, device=objects.device), count)
+    first = torch.full((len(objects), hw[0] * hw[1]), count, device=objects.device)
+    first = first.scatter_reduce_(1, cells.y * hw[1] + cells.x, listed, "amin").view(-1, *hw)
+    values = torch.cat([cells.offset, cells.size], dim=-1)
+    values = nn.functional.pad(values, (0, 0, 0, 1))  # row `count`: cells without an object
+    dense = values[images[..., None], first].permute(0, 3, 1, 2)
+    return torch.cat([heatmap, dense], dim=1)
+
+
+class ObjectsToPoints(nn.Module):
+    """`objects_to_points` with its options as fields. `hw` is the grid: one number for a square, or (H/4, W/4)."""
+
+    def __init__(
+        self,
+        hw: int | tuple[int, int] = 64,
+        num_classes: int = 2,
+        smooth_kernel_size: int = 3,
+        mode: TargetMode = "fixed",
+    ):
+        super().__init__()
+        if mode not in ("adaptive", "exact", "fixed"):
+            raise ValueError(f"mode must be adaptive, exact or fixed, not {mode!r}")
+        if smooth_kernel_size < 0 or (smooth_kernel_size and smooth_kernel_size % 2 == 0):
+            raise ValueError(f"smooth_kernel_size must be 0 or odd, not {smooth_kernel_size}")
+        self.hw, self.num_classes = hw, num_classes
+        self.smooth_kernel_size, self.mode = smooth_kernel_size, mode
+
+    def forward(self, objects: Float[Tensor, "b n 6"]) -> Float[Tensor, "b p h w"]:
+        hw = (self.hw, self.hw) if isinstance(self.hw, int) else tuple(self.hw)
+        return objects_to_points(objects, hw, self.num_classes, self.smooth_kernel_size, self.mode)
+
+
+def top_k(scores: Float[Tensor, "b m"], k: int) -> tuple[Float[Tensor, "b k"], Int[Tensor, "b k"]]:
+    """The k highest scores, highest first, and where they are; of equal scores the one of lower index comes first.
+
+    torch.topk promises no order among equals, and a stable sort of everything is slow: so topk finds the k-th score,
+    and of the scores equal to it the first ones are kept.
+    """
+    lowest = scores.topk(k).values[:, -1:]
+    above, equal = scores > lowest, scores == lowest
+    keep = above | (equal & (equal.cumsum(1) <= k - above.sum(1, keepdim=True)))
+    index = keep.nonzero()[:, 1].view(len(scores), k)
+    confidence, order = scores.gather(1, index).sort(descending=True, stable=True)
+    return confidence, index.gather(1, order)
+
+
+def points_to_objects(
+    points: Float[Tensor, "b p h w"], objects_per_image: int = 42, min_confidence: float = 0.1
+) -> Float[Tensor, "b n 6"]:
+    """The best cells over all classes as objects in cells, best first; rows under `min_confidence` are zero.
+
+    Ties go by lower class, then y, then x. Suppress what is no peak first (`points_non_max_suppression`).
+    """
+    _, channels, height, width = points.shape
+    num_classes = channels - 4
+    scores = points[:, :num_classes].flatten(1)
+    count = min(objects_per_image, scores.shape[1])
+    confidence, index = top_k(scores, count)
+    label, cell = index // (height * width), index % (height * width)
+    y, x = cell // width, cell % width
+    regression = points[:, num_classes:].flatten(2).transpose(1, 2)
+    regression = regression.gather(1, cell[..., None].expand(-1, -1, 4))
+    centre = torch.stack([y, x], dim=-1) + regression[..., :2]
+    last = torch.stack([label.to(points.dtype), confidence], dim=-1)
+    objects = torch.cat([centre, regression[..., 2:], last], dim=-1)
+    objects = torch.where(confidence[..., None] >= min_confidence, objects, 0)
+    return nn.functional.pad(objects, (0, 0, 0, objects_per_image - count))
+
+
+class PointsToObjects(nn.Module):
+    """`points_to_objects` with its options as fields."""
+
+    def __init__(self, objects_per_image: int = 42, min_confidence: float = 0.1):
+        super().__init__()
+        self.objects_per_image, self.min_confidence = objects_per_image, min_confidence
+
+    def forward(self, points: Float[Tensor, "b p h w"]) -> Float[Tensor, "b n 6"]:
+        return points_to_objects(points, self.objects_per_image, self.min_confidence)

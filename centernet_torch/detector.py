@@ -1,0 +1,81 @@
+"""A trained model in use: uint8 pictures of any size in, boxes in those pictures' own pixels out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from centernet_data.detection import Picture, detect_pictures, show_heatmaps
+from centernet_data.model_file import ModelConfig, read_model_file
+from centernet_torch.network import CenterNet, normalize_images
+from centernet_torch.train import TrainState, create_model
+from centernet_torch.weights import load_weights, save_weights
+
+EVERYTHING = {"objects_per_image": 100, "min_confidence": 0.0}  # COCO's average precision counts 100 per picture
+
+
+@torch.inference_mode()
+def detect(model: CenterNet, images: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b n 6"]:
+    """uint8 RGB images to objects in pixels of the input, best first: normalise, network, peaks, top-k, boxes."""
+    return model.eval()(normalize_images(images, _dtype(model)), return_objects=True)
+
+
+@torch.inference_mode()
+def heatmap(model: CenterNet, images: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b h4 w4"]:
+    """uint8 RGB images to the highest class probability of each cell."""
+    return model.eval()(normalize_images(images, _dtype(model)))[:, :-4].amax(1)
+
+
+def _dtype(model: CenterNet) -> torch.dtype:
+    return next(model.parameters()).dtype
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A model with its weights. Called with pictures (uint8 RGB [H, W, 3], of any sizes), it returns for each an
+    array [n, 6] of (y_centre, x_centre, height, width, class, confidence), best first, in that picture's pixels;
+    `config.classes` names the classes."""
+
+    config: ModelConfig
+    model: CenterNet
+
+    @classmethod
+    def of(cls, state: TrainState, config: ModelConfig) -> "Detector":
+        """The detector that a training state amounts to. It holds a copy of the weights."""
+        model = create_model(config, points_to_objects_kwargs=EVERYTHING)
+        model.load_state_dict(state.model.state_dict())
+        return cls(config, model)
+
+    def __call__(self, pictures: Sequence[Picture], min_confidence: float = 0.1) -> list[Float[np.ndarray, "n 6"]]:
+        return detect_pictures(self.detect, pictures, self.config, min_confidence)
+
+    def heatmaps(self, pictures: Sequence[Picture]) -> list[Float[np.ndarray, "h w"]]:
+        """For each picture the highest class probability at each of its pixels."""
+        return show_heatmaps(self.heatmap, pictures, self.config)
+
+    def detect(self, images: UInt8[np.ndarray, "b h w 3"]) -> Float[np.ndarray, "b n 6"]:
+        """Images of the network's input size to padded objects in its pixels."""
+        return detect(self.model, self._to_device(images)).cpu().numpy()
+
+    def heatmap(self, images: UInt8[np.ndarray, "b h w 3"]) -> Float[np.ndarray, "b h4 w4"]:
+        """Images of the network's input size to the highest class probability of each cell."""
+        return heatmap(self.model, self._to_device(images)).cpu().numpy()
+
+    def _to_device(self, images: UInt8[np.ndarray, "b h w 3"]) -> UInt8[Tensor, "b h w 3"]:
+        return torch.as_tensor(images, device=next(self.model.parameters()).device)
+
+    def save(self, path: str | Path) -> None:
+        """Writes `model.safetensors`, which either backend loads."""
+        save_weights(path, self.model, self.config)
+
+
+def load(path: str | Path) -> Detector:
+    """The detector in a `model.safetensors`. ValueError names the file if it holds no such model."""
+    _, config = read_model_file(path)
+    model = create_model(config, points_to_objects_kwargs=EVERYTHING)
+    load_weights(path, model)
+    return Detector(config, model)

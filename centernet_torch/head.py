@@ -1,0 +1,40 @@
+"""The three branches on top of the features. Paper: section 4 and appendix A."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from centernet_torch.backbone import conv
+
+CLASS_BIAS = -2.19  # sigmoid(-2.19) = 0.1: at first nearly every cell is background (arXiv:1708.02002, section 3.3)
+
+
+class Branch(nn.Module):
+    """3x3 convolution, ReLU, 1x1 convolution."""
+
+    def __init__(self, in_channels: int, hidden_channels: int, out_channels: int, bias: float = 0.0):
+        super().__init__()
+        self.conv1 = conv(in_channels, hidden_channels, 3, bias=True)
+        self.conv2 = conv(hidden_channels, out_channels, 1, bias=True)
+        nn.init.normal_(self.conv2.weight, std=0.001)
+        nn.init.constant_(self.conv2.bias, bias)
+
+    def forward(self, x: Float[Tensor, "b k h w"]) -> Float[Tensor, "b o h w"]:
+        return self.conv2(F.relu(self.conv1(x)))
+
+
+class CenterNetHead(nn.Module):
+    """Features [B, k_in_channels, H/4, W/4] to points [B, c_classes + 4, H/4, W/4], class channels as logits.
+
+    Channels: class logits, then offset (dy, dx) and size (height, width) in cells.
+    """
+
+    def __init__(self, k_in_channels: int = 64, c_classes: int = 2, hidden_channels: int = 64):
+        super().__init__()
+        self.heatmap = Branch(k_in_channels, hidden_channels, c_classes, CLASS_BIAS)
+        self.offset = Branch(k_in_channels, hidden_channels, 2)
+        self.size = Branch(k_in_channels, hidden_channels, 2)
+
+    def forward(self, x: Float[Tensor, "b k h w"]) -> Float[Tensor, "b p h w"]:
+        return torch.cat([self.heatmap(x), self.offset(x), self.size(x)], dim=1)

@@ -1,0 +1,95 @@
+"""The three losses: where the objects are, where in its cell each centre lies, and how large each object is.
+
+Paper: section 3, equations 1 (focal loss), 2 (offset), 3 (size) and 4 (their sum).
+"""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from centernet_torch.convert import Cells, ObjectsToPoints, TargetMode, draw_heatmap, objects_to_cells
+from centernet_torch.network import scale_objects
+
+
+def focal_loss(
+    logits: Float[Tensor, "b c h w"], target: Float[Tensor, "b c h w"], alpha: int = 2, beta: int = 4
+) -> Float[Tensor, "b"]:
+    """Penalty-reduced focal loss, summed over each image. Equation 1.
+
+    Cells where the target is exactly 1 are positives. Every other cell is a negative, the less so the closer it is
+    to a centre: its weight is (1 - target)^beta.
+    """
+    probability = logits.sigmoid()
+    positive = (1 - probability) ** alpha * F.logsigmoid(logits)
+    negative = (1 - target) ** beta * probability**alpha * F.logsigmoid(-logits)
+    return -torch.where(target == 1, positive, negative).sum((1, 2, 3))
+
+
+def l1_loss(prediction: Float[Tensor, "b 2 h w"], target: Float[Tensor, "b n 2"], cells: Cells) -> Float[Tensor, "b"]:
+    """|prediction at each real object's own cell - its target|, summed over each image. Equations 2 and 3."""
+    batch = torch.arange(len(prediction), device=prediction.device)[:, None]
+    difference = torch.where(cells.real[..., None], prediction[batch, :, cells.y, cells.x] - target, 0)
+    return difference.abs().sum((1, 2))
+
+
+def logit(probability: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """The inverse of the sigmoid, with probabilities held within [1e-4, 1 - 1e-4] as in the authors' code."""
+    probability = probability.clamp(1e-4, 1 - 1e-4)
+    return probability.log() - (-probability).log1p()
+
+
+class CenterNetLoss(nn.Module):
+    """(points, objects in pixels) to [B, 3]: heatmap, offset and size loss of each image, already weighted.
+
+    normalization "batch": every image's sum is divided by the mean count of objects per image of the batch, so that
+    the mean over B equals the authors' three losses (the L1 losses are means over both coordinates). "image": by
+    that image's own objects + 1. `from_logits`: the class channels of the points are logits; else probabilities.
+    `obj_to_points` gives the targets' options; without it they follow from the points' own shape and from
+    `smooth_kernel_size` and `mode`. `r_scale`: pixels per cell.
+    """
+
+    def __init__(
+        self,
+        l_size_lambda: float = 0.1,
+        l_offset_lambda: float = 1,
+        r_scale: float = 4,
+        obj_to_points: ObjectsToPoints | None = None,
+        normalization: Literal["batch", "image"] = "batch",
+        from_logits: bool = False,
+        smooth_kernel_size: int = 3,
+        mode: TargetMode = "fixed",
+    ):
+        super().__init__()
+        if normalization not in ("batch", "image"):
+            raise ValueError(f"normalization must be batch or image, not {normalization!r}")
+        self.l_size_lambda, self.l_offset_lambda = l_size_lambda, l_offset_lambda
+        self.r_scale, self.obj_to_points = r_scale, obj_to_points
+        self.normalization, self.from_logits = normalization, from_logits
+        self.smooth_kernel_size, self.mode = smooth_kernel_size, mode
+
+    def forward(self, points: Float[Tensor, "b p h w"], objects: Float[Tensor, "b n 6"]) -> Float[Tensor, "b 3"]:
+        # In the wider of the two precisions, so that bfloat16 points keep float32 targets and sums.
+        dtype = torch.promote_types(points.dtype, objects.dtype)
+        points, objects = points.to(dtype), objects.to(dtype)
+        hw, num_classes = tuple(points.shape[2:]), points.shape[1] - 4
+        options = self.obj_to_points or ObjectsToPoints(hw, num_classes, self.smooth_kernel_size, self.mode)
+        cells = objects_to_cells(scale_objects(objects, 1 / self.r_scale), hw)
+        target = draw_heatmap(cells, hw, num_classes, options.smooth_kernel_size, options.mode)
+        scores = points[:, :num_classes] if self.from_logits else logit(points[:, :num_classes])
+        heatmap = focal_loss(scores, target)
+        offset = self.l_offset_lambda * l1_loss(points[:, -4:-2], cells.offset, cells)
+        size = self.l_size_lambda * l1_loss(points[:, -2:], cells.size, cells)
+        return self._normalize(torch.stack([heatmap, offset, size], dim=1), target, cells)
+
+    def _normalize(
+        self, sums: Float[Tensor, "b 3"], target: Float[Tensor, "b c h w"], cells: Cells
+    ) -> Float[Tensor, "b 3"]:
+        objects = cells.real.sum(1).to(sums.dtype)
+        if self.normalization == "image":
+            return sums / (objects[:, None] + 1)
+        positives = (target == 1).sum().clamp(min=1).to(sums.dtype)
+        coordinates = 2 * objects.sum() + 1e-4  # the authors' code counts both coordinates, and never divides by 0
+        return len(sums) * sums / torch.stack([positives, coordinates, coordinates])

@@ -1,0 +1,98 @@
+"""One step of training, and the state that it carries."""
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from centernet_data.model_file import ModelConfig
+from centernet_data.recipe import Recipe
+from centernet_torch.loss import CenterNetLoss
+from centernet_torch.network import CenterNet, normalize_images
+from centernet_torch.weights import load_resnet
+
+Batch = dict[str, UInt8[Tensor | np.ndarray, "b h w 3"] | Float[Tensor | np.ndarray, "b n 6"]]
+Metrics = dict[str, Float[Tensor, ""] | float]
+
+
+class TrainState(NamedTuple):
+    """Everything that a step changes; torch changes model and optimizer in place."""
+
+    step: int
+    model: CenterNet
+    optimizer: torch.optim.AdamW
+    recipe: Recipe
+
+
+def learning_rate(step: int, recipe: Recipe) -> float:
+    """The rate of the optimizer's step number `step`, counted from 0: linear warm-up, then cosine to zero."""
+    warmup = (step + 1) / max(recipe.warmup_steps, 1)
+    progress = (step - recipe.warmup_steps) / max(recipe.total_steps - recipe.warmup_steps, 1)
+    cosine = (1 + math.cos(math.pi * min(max(progress, 0), 1))) / 2
+    return recipe.learning_rate * (warmup if step < recipe.warmup_steps else cosine)
+
+
+def create_optimizer(model: CenterNet, recipe: Recipe) -> torch.optim.AdamW:
+    """AdamW; kernels decay, biases and batch normalisation do not. Gradients are clipped by the step."""
+    kernels = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim == 1]
+    groups = [{"params": kernels, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate)
+
+
+def create_model(config: ModelConfig, **kwargs) -> CenterNet:
+    """The network that `config` describes. `kwargs` are further arguments of `CenterNet`."""
+    model = CenterNet(head_kwargs=config.head_kwargs, backbone_kwargs=config.backbone_kwargs, **kwargs)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return model.to(device, memory_format=torch.channels_last)
+
+
+def create_state(
+    config: ModelConfig, recipe: Recipe, seed: int = 0, pretrained: str | Path | None = None
+) -> TrainState:
+    """Fresh weights drawn from `seed`, the trunk read from `pretrained` if given, and a fresh optimizer."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = create_model(config)
+    if pretrained:
+        load_resnet(model.backbone.resnet, pretrained)
+    return TrainState(0, model, create_optimizer(model, recipe), recipe)
+
+
+def clip_by_global_norm(parameters: list[Tensor], clip_norm: float) -> None:
+    """Scales all gradients so that their common norm is at most `clip_norm`, exactly as optax does it."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    norm = torch.nn.utils.get_total_norm(gradients)
+    if norm >= clip_norm:
+        torch._foreach_mul_(gradients, clip_norm / norm)
+
+
+def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    """One step of gradient descent. The model and the optimizer of the state change in place.
+
+    batch: {"image": uint8 RGB [B, H, W, 3], "objects": [B, N, 6] in pixels}, tensors or numpy arrays.
+    Metrics: the three losses, their sum (the mean over the batch), and the learning rate of this step.
+    """
+    step, model, optimizer, recipe = state
+    loss = CenterNetLoss(normalization=recipe.normalization, mode=recipe.targets, from_logits=True)
+    parameters = list(model.parameters())
+    batch = {name: torch.as_tensor(value, device=parameters[0].device) for name, value in batch.items()}
+    images = normalize_images(batch["image"], parameters[0].dtype)
+
+    model.train()
+    losses = loss(model(images, return_logits=True), batch["objects"]).mean(0)
+    total = losses.sum()
+    optimizer.zero_grad(set_to_none=True)
+    total.backward()
+    clip_by_global_norm(parameters, recipe.clip_norm)
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(step, recipe)
+    optimizer.step()
+
+    metrics = dict(zip(("heatmap", "offset", "size"), losses.detach(), strict=True))
+    metrics |= {"loss": total.detach(), "learning_rate": learning_rate(step, recipe)}
+    return state._replace(step=step + 1), metrics
