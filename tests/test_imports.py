@@ -1,0 +1,160 @@
+"""The rooms of the house: what may import what, and that the two backends lie side by side."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+JAX, TORCH = {"jax", "jaxlib", "flax", "optax", "chex", "orbax"}, {"torch", "torchvision"}
+DATA, JAX_SIDE, TORCH_SIDE = ROOT / "data" / "centernet_data", ROOT / "centernet_jax", ROOT / "centernet_torch"
+
+FORBIDDEN = {
+    DATA: JAX | TORCH | {"parity"},
+    JAX_SIDE: TORCH | {"centernet_torch", "parity"},
+    TORCH_SIDE: JAX | {"centernet_jax", "parity"},
+}
+FILES = [(folder, path) for folder in FORBIDDEN for path in sorted(folder.rglob("*.py"))]
+
+# The one file that reaches for a backend, and only inside a function.
+REACHES_FOR_BACKENDS = DATA / "backends.py"
+
+
+def imports(tree):
+    """The top-level packages that a file imports, wherever in it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "a relative import"
+            yield node.module.partition(".")[0]
+
+
+def parse(path):
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def test_there_are_files_to_look_at():
+    assert {folder for folder, _ in FILES} == set(FORBIDDEN)
+    assert len(FILES) > 30
+
+
+@pytest.mark.parametrize(("folder", "path"), FILES, ids=[str(path.relative_to(ROOT)) for _, path in FILES])
+def test_what_a_file_imports(folder, path):
+    assert not set(imports(parse(path))) & FORBIDDEN[folder]
+
+
+def test_only_one_file_of_the_data_reaches_for_a_backend():
+    backends = {"centernet_jax", "centernet_torch"}
+    reaching = [path for folder, path in FILES if folder == DATA and set(imports(parse(path))) & backends]
+    assert reaching == [REACHES_FOR_BACKENDS]
+    top_level = ast.Module([node for node in parse(REACHES_FOR_BACKENDS).body if not isinstance(node, ast.FunctionDef)])
+    assert not set(imports(top_level)) & backends
+
+
+BLOCK = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {blocked}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Absent())
+"""
+
+
+def run(code, blocked=()):
+    """Runs Python code in a process of its own, in which some packages are not installed. Returns what it prints."""
+    command = [sys.executable, "-c", BLOCK.format(blocked=set(blocked) or "()") + code]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_the_blocker_blocks():
+    code = "try:\n    import torch\nexcept ModuleNotFoundError as error:\n    print(error)"
+    assert run(code, TORCH) == "No module named 'torch'"
+
+
+def test_torch_alone():
+    assert run("import centernet_torch.detector", JAX) == ""
+
+
+def test_jax_alone():
+    assert run("import centernet_jax.detector", TORCH) == ""
+
+
+def test_jax_leaves_torch_where_it_is():
+    assert run("import centernet_jax, sys; print('torch' in sys.modules)") == "False"
+
+
+def test_the_data_without_either():
+    names = ", ".join(f"centernet_data.{path.stem}" for folder, path in FILES if folder == DATA)
+    assert run(f"import {names}", JAX | TORCH) == ""
+
+
+@pytest.mark.parametrize(("backend", "absent"), [("jax", "jax"), ("torch", "torch")])
+def test_a_missing_framework_is_one_line(backend, absent):
+    code = f"""
+from centernet_data.backends import open_backend
+try:
+    open_backend("{backend}")
+except ValueError as error:
+    print(error)
+"""
+    message = run(code, JAX | TORCH)
+    assert message.startswith(f"--backend {backend} needs the package {absent}, which is not installed")
+    assert len(message.splitlines()) == 1
+
+
+def names(path):
+    """The public classes and functions of a file, in their order."""
+    kinds = (ast.ClassDef, ast.FunctionDef)
+    return [node.name for node in parse(path).body if isinstance(node, kinds) and not node.name.startswith("_")]
+
+
+# What one side defines and the other need not, by file.
+JAX_ONLY = {
+    "backbone.py": {
+        "conv_general_dilated",  # torch needs no other form for the smallest maps
+        "BatchNorm",  # torch ships one, with the unbiased running variance
+        "max_pool",  # torch ships one, whose gradient breaks ties by position
+        "upscale_twice",  # torch's transposed convolution is fast enough
+        "ConvTransposeKernel",  # its weights, named as torch names them
+    },
+    "weights.py": {"to_torch", "to_flax"},  # there the variables have torch's names and layouts already
+}
+TORCH_ONLY = {
+    "backbone.py": {"he_normal"},  # jax ships it as an initializer
+    "train.py": {"clip_by_global_norm"},  # optax ships it
+    "weights.py": {
+        "to_numpy",  # the counterpart of to_torch
+        "read_tensors",  # the jax side reads torch's files by centernet_data.torch_file, which needs no torch
+    },
+}
+
+
+def test_the_backends_have_the_same_files():
+    assert [path.name for path in sorted(JAX_SIDE.iterdir()) if path.suffix != ".pyc" and path.is_file()] == [
+        path.name for path in sorted(TORCH_SIDE.iterdir()) if path.suffix != ".pyc" and path.is_file()
+    ]
+
+
+@pytest.mark.parametrize("file", [path.name for path in sorted(JAX_SIDE.glob("*.py"))])
+def test_the_backends_define_the_same_in_the_same_order(file):
+    jax_names, torch_names = names(JAX_SIDE / file), names(TORCH_SIDE / file)
+    jax_only, torch_only = JAX_ONLY.get(file, set()), TORCH_ONLY.get(file, set())
+    assert jax_only == set(jax_names) - set(torch_names)
+    assert torch_only == set(torch_names) - set(jax_names)
+    assert [name for name in jax_names if name not in jax_only] == [n for n in torch_names if n not in torch_only]
+
+
+def test_the_backends_export_the_same():
+    exported = []
+    for side in (JAX_SIDE, TORCH_SIDE):
+        imported = [node for node in parse(side / "__init__.py").body if isinstance(node, ast.ImportFrom)]
+        exported.append([(node.module.partition(".")[2], [alias.name for alias in node.names]) for node in imported])
+    assert exported[0] == exported[1]

@@ -1,0 +1,130 @@
+"""The training step and its schedule, in both backends."""
+
+import math
+
+import jax
+import numpy as np
+import pytest
+from twins import TWINS
+
+import centernet_jax
+import centernet_torch
+from centernet_data.model_file import ModelConfig
+from centernet_data.recipe import Recipe
+
+both = pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.name)
+CONFIG = ModelConfig(("a", "b"), (64, 64), depth=18)
+RECIPE = Recipe(learning_rate=1e-3, total_steps=20, warmup_steps=4)
+
+
+def batch(seed=0, objects=1):
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 256, (2, 64, 64, 3), np.uint8)
+    rows = np.zeros((2, 4, 6), np.float32)
+    rows[:, :objects] = (30, 34, 20, 24, 1, 1)
+    return {"image": image, "objects": rows}
+
+
+def state_of(twin, recipe=RECIPE):
+    return twin.package.create_state(CONFIG, recipe, seed=0)
+
+
+@both
+def test_the_loss_falls_and_the_metrics_are_those_of_the_step(twin):
+    state, history = state_of(twin), []
+    for _ in range(8):
+        state, metrics = twin.package.train_step(state, batch())
+        history.append({name: float(value) for name, value in metrics.items()})
+    assert set(history[0]) == {"heatmap", "offset", "size", "loss", "learning_rate"}
+    for line in history:
+        np.testing.assert_allclose(line["loss"], line["heatmap"] + line["offset"] + line["size"], rtol=1e-6)
+    assert history[-1]["loss"] < 0.7 * history[0]["loss"]
+    assert int(state.step) == 8
+
+
+@both
+def test_a_batch_without_objects_trains(twin):
+    state, metrics = twin.package.train_step(state_of(twin), batch(objects=0))
+    assert all(math.isfinite(float(value)) for value in metrics.values())
+    assert float(metrics["offset"]) == float(metrics["size"]) == 0
+    heat = twin.package.Detector.of(state, CONFIG).heatmap(batch()["image"])
+    assert np.isfinite(heat).all()
+
+
+def test_schedules_agree_and_are_what_they_say():
+    ours = [float(centernet_jax.train.learning_rate(step, RECIPE)) for step in range(25)]
+    theirs = [centernet_torch.train.learning_rate(step, RECIPE) for step in range(25)]
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-10)
+    np.testing.assert_allclose(theirs[:5], [0.25e-3, 0.5e-3, 0.75e-3, 1e-3, 1e-3])
+    np.testing.assert_allclose(theirs[12], 0.5e-3)  # half-way down
+    assert theirs[20:] == [0] * 5
+    assert theirs[4:] == sorted(theirs[4:], reverse=True)
+
+
+def test_without_warm_up_the_first_step_has_the_full_rate():
+    recipe = Recipe(learning_rate=1e-3, total_steps=10)
+    assert centernet_torch.train.learning_rate(0, recipe) == 1e-3
+    np.testing.assert_allclose(centernet_jax.train.learning_rate(0, recipe), 1e-3)
+
+
+def test_the_jax_step_is_pure():
+    first, _ = centernet_jax.train_step(state_of(TWINS[0]), batch())
+    second, _ = centernet_jax.train_step(state_of(TWINS[0]), batch())
+    jax.tree.map(np.testing.assert_array_equal, first.variables, second.variables)
+
+
+@both
+def test_seeds_decide_the_weights(twin):
+    images = batch()["image"]
+    heat = [
+        twin.package.Detector.of(twin.package.create_state(CONFIG, RECIPE, seed), CONFIG).heatmap(images)
+        for seed in (0, 0, 1)
+    ]
+    np.testing.assert_array_equal(heat[0], heat[1])
+    assert (heat[0] != heat[2]).any()
+
+
+@both
+def test_weight_decay_takes_kernels_only(twin):
+    """Without any gradient left (clipped away) a step is decay alone."""
+    recipe = Recipe(learning_rate=0.1, total_steps=10, weight_decay=0.5, clip_norm=1e-30)
+    before = tensors(twin, state_of(twin, recipe))
+    state, _ = twin.package.train_step(state_of(twin, recipe), batch())
+    for name, value in tensors(twin, state).items():
+        if "running" not in name:
+            decayed = value.ndim == 4
+            np.testing.assert_allclose(value, before[name] * (0.95 if decayed else 1), rtol=1e-4, atol=1e-7)
+
+
+def tensors(twin, state):
+    if twin.name == "jax":
+        return centernet_jax.weights.to_torch(state.variables)
+    return {name: tensor.copy() for name, tensor in centernet_torch.weights.to_numpy(state.model).items()}
+
+
+def test_clipping_is_by_the_norm_of_all_gradients():
+    parameters = [torch_parameter([3.0, 0.0]), torch_parameter([0.0, 4.0])]
+    centernet_torch.train.clip_by_global_norm(parameters, 2.5)
+    np.testing.assert_allclose(parameters[0].grad, [1.5, 0])
+    np.testing.assert_allclose(parameters[1].grad, [0, 2])
+    centernet_torch.train.clip_by_global_norm(parameters, 2.6)  # within the bound: untouched
+    np.testing.assert_allclose(parameters[1].grad, [0, 2])
+
+
+def torch_parameter(gradient):
+    parameter = centernet_torch.train.torch.nn.Parameter(centernet_torch.train.torch.zeros(2))
+    parameter.grad = centernet_torch.train.torch.tensor(gradient)
+    return parameter
+
+
+@pytest.mark.parametrize("source", TWINS, ids=lambda twin: twin.name)
+def test_a_model_file_gives_the_same_boxes_through_both_backends(source, tmp_path):
+    state = state_of(source)
+    for _ in range(3):
+        state, _ = source.package.train_step(state, batch())
+    source.package.Detector.of(state, CONFIG).save(tmp_path / "model.safetensors")
+    pictures = [np.random.default_rng(1).integers(0, 256, (50, 90, 3), np.uint8), batch()["image"][0]]
+    ours, theirs = (twin.package.load(tmp_path / "model.safetensors")(pictures, 0.05) for twin in TWINS)
+    for one, other in zip(ours, theirs, strict=True):
+        assert len(one) == len(other) > 0
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=2e-3)

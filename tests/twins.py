@@ -1,0 +1,100 @@
+"""Both backends behind one face for the tests: numpy arrays in and out, NHWC, in the precision of the input."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+from jaxtyping import TypeCheckError
+
+import centernet_jax
+import centernet_torch
+
+
+@partial(jax.jit, static_argnums=(1, 2, 3, 4))
+def _jax_heatmap(objects, hw, num_classes, smooth_kernel_size, mode):
+    cells = centernet_jax.convert.objects_to_cells(objects, hw)
+    return centernet_jax.convert.draw_heatmap(cells, hw, num_classes, smooth_kernel_size, mode)
+
+
+@partial(jax.jit, static_argnums=0)
+def _jax_call(module, array):
+    return module(array)
+
+
+@partial(jax.jit, static_argnums=0)
+def _jax_loss(loss, points, objects):
+    gradient = jax.grad(lambda p: loss(p, objects).mean(0).sum())(points)
+    return loss(points, objects), gradient.astype(float)
+
+
+class Jax:
+    name, package = "jax", centernet_jax
+
+    def heatmap(self, objects, hw, num_classes, smooth_kernel_size=3, mode="fixed"):
+        with jax.enable_x64(True):
+            return np.asarray(_jax_heatmap(objects, hw, num_classes, smooth_kernel_size, mode))
+
+    def radius(self, size, exact):
+        with jax.enable_x64(True):
+            return np.asarray(centernet_jax.convert.gaussian_radius(jnp.asarray(size), exact))
+
+    def objects_to_points(self, objects, **options):
+        with jax.enable_x64(True):
+            return np.asarray(_jax_call(centernet_jax.ObjectsToPoints(**options), objects))
+
+    def points_to_objects(self, points, **options):
+        with jax.enable_x64(True):
+            return np.asarray(_jax_call(centernet_jax.PointsToObjects(**options), points))
+
+    def suppress(self, points, **options):
+        with jax.enable_x64(True):
+            return np.asarray(_jax_call(centernet_jax.PointsNonMaxSuppression(**options), points))
+
+    def loss(self, points, objects, dtype=None, **options):
+        """The losses [B, 3], and the gradient of their mean over B, summed, by the points."""
+        with jax.enable_x64(True):
+            loss = centernet_jax.CenterNetLoss(**options)
+            return tuple(map(np.asarray, _jax_loss(loss, jnp.asarray(points, dtype), objects)))
+
+
+class Torch:
+    name, package = "torch", centernet_torch
+
+    def heatmap(self, objects, hw, num_classes, smooth_kernel_size=3, mode="fixed"):
+        cells = centernet_torch.convert.objects_to_cells(torch.as_tensor(objects), hw)
+        return _nhwc(centernet_torch.convert.draw_heatmap(cells, hw, num_classes, smooth_kernel_size, mode))
+
+    def radius(self, size, exact):
+        return centernet_torch.convert.gaussian_radius(torch.as_tensor(size), exact).numpy()
+
+    def objects_to_points(self, objects, **options):
+        return _nhwc(centernet_torch.ObjectsToPoints(**options)(torch.as_tensor(objects)))
+
+    def points_to_objects(self, points, **options):
+        return centernet_torch.PointsToObjects(**options)(_nchw(points)).numpy()
+
+    def suppress(self, points, **options):
+        return _nhwc(centernet_torch.PointsNonMaxSuppression(**options)(_nchw(points)))
+
+    def loss(self, points, objects, dtype=None, **options):
+        function = centernet_torch.CenterNetLoss(**options)
+        points = _nchw(points).to(getattr(torch, dtype) if dtype else None).requires_grad_()
+        losses = function(points, torch.as_tensor(objects))
+        (gradient,) = torch.autograd.grad(losses.mean(0).sum(), points)
+        return losses.detach().numpy(), _nhwc(gradient.double())
+
+
+def _nchw(array):
+    return torch.as_tensor(np.ascontiguousarray(array.transpose(0, 3, 1, 2)))
+
+
+def _nhwc(tensor):
+    return tensor.detach().permute(0, 2, 3, 1).numpy()
+
+
+TWINS = [Jax(), Torch()]
+
+# What a wrong option raises: the project's own ValueError, or before it the checker of annotations.
+WRONG = (ValueError, TypeCheckError)
