@@ -5,6 +5,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import struct
 from flax.core import FrozenDict
@@ -16,7 +17,7 @@ from centernet_jax.loss import CenterNetLoss
 from centernet_jax.network import CenterNet, normalize_images
 from centernet_jax.weights import load_resnet
 
-Batch = dict[str, UInt8[Array, "b h w 3"] | Float[Array, "b n 6"]]
+Batch = dict[str, UInt8[Array | np.ndarray, "b h w 3"] | Float[Array | np.ndarray, "b n 6"]]
 Metrics = dict[str, Float[Array, ""]]
 
 
@@ -82,7 +83,7 @@ def create_state(
 def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
     """One step of gradient descent. Pure; the memory of the state that goes in is used for the one that comes out.
 
-    batch: {"image": uint8 RGB [B, H, W, 3], "objects": [B, N, 6] in pixels}.
+    batch: {"image": uint8 RGB [B, H, W, 3], "objects": [B, N, 6] in pixels}, device or numpy arrays.
     Metrics: the three losses, their sum (the mean over the batch), and the learning rate of this step.
     """
     return _compiled(jax.default_backend())(state, batch)

@@ -26,11 +26,11 @@ class Train:
     """Folder for the run; runs/NAME-OF-DATA if not given."""
     overwrite: bool = False
     """Replace a run that is already in that folder."""
-    epochs: float = 3
+    epochs: float = 6
     """How often each picture is shown."""
     batch_size: int = 16
     """Pictures per step."""
-    image_size: Annotated[tuple[int, ...], tyro.conf.arg(metavar="S | H W")] = (128,)
+    image_size: Annotated[tuple[int, ...], tyro.conf.arg(metavar="S | H W")] = (64,)
     """Size of the network's input in pixels, one number for a square; multiples of 32."""
     resize: Resize = "letterbox"
     """How pictures are fitted into it: letterbox keeps their aspect ratio, stretch does not."""
@@ -49,7 +49,7 @@ class Train:
     targets: Literal["adaptive", "exact", "fixed"] = "adaptive"
     """Spread of the heatmap's peaks: the authors' by object size; with its roots solved right; one for all."""
     augment: bool = True
-    """Change each view of a picture at random, as set below; --no-augment shows it as it is."""
+    """Change each view of a picture file at random, as set below; rendered scenes vary by themselves."""
     augmentation: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
     """Of weights, order and augmentation; the same seed gives the same run."""

@@ -101,7 +101,7 @@ class ShapesDataset:
 
 
 def layout(random: np.random.Generator, size: tuple[int, int]) -> list[Shape]:
-    """Up to 9 shapes for a picture of `size` (height, width), from the backmost to the foremost.
+    """Up to 5 shapes for a picture of `size` (height, width), from the backmost to the foremost.
 
     At least half of each shape's area is seen: neither outside the picture nor behind another shape.
     """

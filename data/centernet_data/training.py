@@ -36,7 +36,8 @@ def train(config: Train) -> dict:
     train_set, val_set = open_train_and_val(config.data)
     _describe(console, config, train_set, val_set)
     backend = open_backend(config.backend)
-    augmentation = config.augmentation if config.augment else NO_AUGMENTATION
+    from_files = isinstance(train_set, PictureDataset)
+    augmentation = config.augmentation if config.augment and from_files else NO_AUGMENTATION
     batches = Batches(train_set, config.batch_size, config.hw, config.resize, augmentation, config.seed)
     model_config = ModelConfig(train_set.classes, config.hw, config.resize, config.depth)
     recipe = recipe_of(config, len(train_set))
