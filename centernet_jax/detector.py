@@ -72,7 +72,7 @@ class Detector:
 
 def load(path: str | Path) -> Detector:
     """The detector in a `model.safetensors`. ValueError names the file if it holds no such model."""
-    _, config = read_model_file(path)
+    tensors, config = read_model_file(path)
     model = create_model(config, points_to_objects_kwargs=EVERYTHING)
     expected = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
-    return Detector(config, model, load_weights(path, expected))
+    return Detector(config, model, load_weights(path, tensors, expected))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from centernet_data.model_file import ModelConfig, check_tensors, read_model_file, write_model_file
+from centernet_data.model_file import ModelConfig, check_tensors, write_model_file
 from centernet_data.torch_file import read_tensors
 
 # The one rule. Flax: (collection, *modules, leaf); torch: modules.leaf, list members as "layer1.0" for "layer1_0".
@@ -55,9 +55,8 @@ def save_weights(path: str | Path, variables: Mapping, config: ModelConfig) -> N
     write_model_file(path, to_torch(variables), config)
 
 
-def load_weights(path: str | Path, expected: Mapping) -> dict:
-    """Flax variables from `model.safetensors`. ValueError names a tensor that `expected` has otherwise."""
-    tensors, _ = read_model_file(path)
+def load_weights(path: str | Path, tensors: Mapping[str, np.ndarray], expected: Mapping) -> dict:
+    """Flax variables from the tensors of `model.safetensors`. ValueError names one that `expected` has otherwise."""
     check_tensors(shapes(expected), {name: tensor.shape for name, tensor in tensors.items()}, path)
     return to_flax(tensors)
 

@@ -75,7 +75,7 @@ class Detector:
 
 def load(path: str | Path) -> Detector:
     """The detector in a `model.safetensors`. ValueError names the file if it holds no such model."""
-    _, config = read_model_file(path)
+    tensors, config = read_model_file(path)
     model = create_model(config, points_to_objects_kwargs=EVERYTHING)
-    load_weights(path, model)
+    load_weights(path, tensors, model)
     return Detector(config, model)

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from centernet_data.model_file import ModelConfig, check_tensors, read_model_file, write_model_file
+from centernet_data.model_file import ModelConfig, check_tensors, write_model_file
 
 
 def to_numpy(module: nn.Module) -> dict[str, np.ndarray]:
@@ -30,9 +30,8 @@ def save_weights(path: str | Path, module: nn.Module, config: ModelConfig) -> No
     write_model_file(path, to_numpy(module), config)
 
 
-def load_weights(path: str | Path, module: nn.Module) -> None:
-    """Fills `module` from `model.safetensors`. ValueError names a tensor that the module has otherwise."""
-    tensors, _ = read_model_file(path)
+def load_weights(path: str | Path, tensors: Mapping[str, np.ndarray], module: nn.Module) -> None:
+    """Fills `module` from the tensors of `model.safetensors`. ValueError names one that the module has otherwise."""
     check_tensors(shapes(module.state_dict()), {name: tensor.shape for name, tensor in tensors.items()}, path)
     module.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in tensors.items()})
 

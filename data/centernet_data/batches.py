@@ -4,10 +4,10 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from centernet_data.dataset import Dataset
 from centernet_data.transforms import (
@@ -54,7 +54,7 @@ class Batches:
     def index(self, step: int, slot: int) -> int:
         """Which picture of the data set comes in this slot of this batch."""
         epoch, place = divmod(step * self.batch_size + slot, len(self.dataset))
-        return int(np.random.default_rng([self.seed, SHUFFLE, epoch]).permutation(len(self.dataset))[place])
+        return int(_order(self.seed, epoch, len(self.dataset))[place])
 
     def view(self, step: int, slot: int) -> tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "n 6"]]:
         """One augmented picture at the input's size, and the objects to be found in it."""
@@ -87,3 +87,8 @@ class Batches:
     @cached_property
     def _most_objects(self) -> int:
         return max(len(self.dataset.sample(i).objects) for i in range(len(self.dataset)))
+
+
+@lru_cache(maxsize=4)  # every view asks for it, and a batch may reach over two epochs
+def _order(seed: int, epoch: int, count: int) -> Int[np.ndarray, "count"]:
+    return np.random.default_rng([seed, SHUFFLE, epoch]).permutation(count)

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from centernet_data.model_file import ModelConfig
-from centernet_data.transforms import fit, invert, move_objects, warp
+from centernet_data.transforms import compose, fit, invert, move_objects, warp
 
 Picture = UInt8[np.ndarray, "_ _ 3"]  # each of its own height and width
 BATCH_SIZE = 16
@@ -41,8 +41,7 @@ def show_heatmaps(
             cell = np.array([[4.0, 0, 0], [0, 4.0, 0]])
             back = invert(fit(picture.shape[:2], config.image_size, config.resize))
             grey = np.repeat((heat * 255).astype(np.uint8)[..., None], 3, axis=2)
-            matrix = back @ np.vstack([cell, [0, 0, 1]])
-            maps.append(warp(grey, matrix, picture.shape[:2])[..., 0] / 255)
+            maps.append(warp(grey, compose(back, cell), picture.shape[:2])[..., 0] / 255)
     return maps
 
 
