@@ -100,22 +100,23 @@ def max_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c"]:
 
 
 def _max_pool_forward(x):
-    y = max_pool(x)
-    return y, (x, y)
+    """Keeps which of the nine taps each maximum is. Found by comparing taps with each other: XLA may compute `x` anew
+    for the maximum and for a comparison with it, the two a bit apart, and then no tap would equal the maximum."""
+    _, height, width, _ = x.shape
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)
+    taps = [padded[:, i : i + height : 2, j : j + width : 2] for i in range(3) for j in range(3)]
+    highest, winner = taps[0], jnp.zeros(taps[0].shape, jnp.int8)
+    for number, tap in enumerate(taps[1:], 1):
+        winner = jnp.where(tap > highest, jnp.int8(number), winner)
+        highest = jnp.maximum(tap, highest)
+    return max_pool(x), (winner, x)
 
 
 def _max_pool_backward(residuals, gradient):
-    x, y = residuals
-    _, height, width, _ = x.shape
-    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)
-    taken, taps = jnp.zeros(y.shape, bool), []
-    for i in range(3):
-        for j in range(3):
-            first = (padded[:, i : i + height : 2, j : j + width : 2] == y) & ~taken
-            taken |= first
-            taps.append(jnp.where(first, gradient, 0))
+    winner, x = residuals
+    taps = [jnp.where(winner == number, gradient, 0) for number in range(9)]
     columns = [_gather_taps(taps[i : i + 3], axis=2) for i in (0, 3, 6)]
-    return (_gather_taps(columns, axis=1)[:, :height, :width],)
+    return (_gather_taps(columns, axis=1)[:, : x.shape[1], : x.shape[2]],)
 
 
 def _gather_taps(taps: list[Float[Array, "b h w c"]], axis: int) -> Float[Array, "..."]:

@@ -229,3 +229,21 @@ def test_normalisation_is_imagenets_in_rgb(twin):
         found = centernet_torch.normalize_images(torch.tensor(images)).permute(0, 2, 3, 1).numpy()
     np.testing.assert_allclose(found[0, 0, 0], [-2.1179, -2.0357, -1.8044], atol=1e-4)
     np.testing.assert_allclose(found[0, 0, 1], [2.2489, 0.2052, -1.8044], atol=1e-4)
+
+
+def test_max_pool_sends_its_gradient_back_through_what_xla_computes_twice():
+    """XLA computes the cheap producers of a pool's input anew for each use, with other roundings."""
+
+    def loss(pool, conv, x, scale):
+        y = x @ conv
+        y = (y - y.mean((0, 1, 2))) * (lax.rsqrt(y.var((0, 1, 2)) + 1e-5) * scale) + 0.1
+        return jnp.square(pool(nn.relu(y))).sum()
+
+    def plain(x):
+        return nn.max_pool(x, (3, 3), (2, 2), padding=[(1, 1), (1, 1)])
+
+    with jax.enable_x64(True):
+        arguments = [jnp.asarray(a) for a in (random(8, 8), random(3, 32, 32, 8, seed=1), random(8, seed=2))]
+        gradients = [jax.jit(jax.grad(lambda *a, p=p: loss(p, *a), (0, 2)))(*arguments) for p in (max_pool, plain)]
+        for ours, expected in zip(*gradients, strict=True):
+            np.testing.assert_allclose(ours, expected, rtol=1e-9, atol=1e-9)
