@@ -38,6 +38,7 @@ class TrainState(struct.PyTreeNode):
 
 def learning_rate(step: int | Int[Array, ""], recipe: Recipe) -> Float[Array, ""]:
     """The rate of the optimizer's step number `step`, counted from 0: linear warm-up, then cosine to zero."""
+    step = jnp.asarray(step, float)  # optax counts in int32, which JAX would divide in float32 even in x64 mode
     warmup = (step + 1) / max(recipe.warmup_steps, 1)
     progress = (step - recipe.warmup_steps) / max(recipe.total_steps - recipe.warmup_steps, 1)
     cosine = (1 + jnp.cos(jnp.pi * jnp.clip(progress, 0, 1))) / 2
@@ -67,7 +68,7 @@ def create_state(
 ) -> TrainState:
     """Fresh weights drawn from `seed`, the trunk read from `pretrained` if given, and a fresh optimizer."""
     model = create_model(config)
-    variables = jax.jit(model.init)(jax.random.key(seed), jnp.zeros((1, 32, 32, 3)))
+    variables = _init(model, jax.random.key(seed))
     if pretrained:
         variables = load_resnet(variables, pretrained, "backbone.resnet.")
     return TrainState(
@@ -80,24 +81,13 @@ def create_state(
     )
 
 
-def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-    """One step of gradient descent. Pure; the memory of the state that goes in is used for the one that comes out.
-
-    batch: {"image": uint8 RGB [B, H, W, 3], "objects": [B, N, 6] in pixels}, device or numpy arrays.
-    Metrics: the three losses, their sum (the mean over the batch), and the learning rate of this step.
-    """
-    return _compiled(jax.default_backend())(state, batch)
+@partial(jax.jit, static_argnums=0)
+def _init(model: CenterNet, key: Array) -> dict:
+    return model.init(key, jnp.zeros((1, 32, 32, 3)))
 
 
-@cache
-def _compiled(platform: str):
-    # On a CPU jaxlib 0.10.2 hands convolutions to kernels (YNNPACK) whose weight gradients are slow: without them a
-    # step of ResNet-34 at 8 x 256² takes 2.2 s instead of 2.8 s, on two cores.
-    options = {"xla_cpu_experimental_ynn_fusion_type": ""} if platform == "cpu" else None
-    return jax.jit(_train_step, donate_argnums=0, compiler_options=options)
-
-
-def _train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+def loss_and_gradients(state: TrainState, batch: Batch) -> tuple[Float[Array, "3"], dict, dict]:
+    """The three losses as means over the batch, the gradient of their sum by each parameter, and new `batch_stats`."""
     loss = CenterNetLoss(normalization=state.recipe.normalization, mode=state.recipe.targets, from_logits=True)
     dtype = jax.tree.leaves(state.params)[0].dtype
 
@@ -108,10 +98,34 @@ def _train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         losses = loss(logits, batch["objects"]).mean(0)
         return losses.sum(), (losses, updates["batch_stats"])
 
-    (total, (losses, batch_stats)), gradients = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
+    gradients, (losses, batch_stats) = jax.grad(loss_fn, has_aux=True)(state.params)
+    return losses, gradients, batch_stats
+
+
+def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    """One step of gradient descent. Pure; the memory of the state that goes in is used for the one that comes out.
+
+    batch: {"image": uint8 RGB [B, H, W, 3], "objects": [B, N, 6] in pixels}, device or numpy arrays.
+    Metrics: the three losses, their sum (the mean over the batch), and the learning rate of this step.
+    """
+    return _compiled(jax.default_backend(), jax.tree.leaves(state.params)[0].dtype)(state, batch)
+
+
+@cache
+def _compiled(platform: str, dtype: jnp.dtype):
+    # On a CPU jaxlib 0.10.2 hands float32 convolutions to kernels (YNNPACK) whose weight gradients are slow: without
+    # them a step of ResNet-34 at 8 x 256² takes 2.2 s instead of 2.8 s, on two cores. float64 takes three times as
+    # long without.
+    slow = platform == "cpu" and dtype == jnp.float32
+    options = {"xla_cpu_experimental_ynn_fusion_type": ""} if slow else None
+    return jax.jit(_train_step, donate_argnums=0, compiler_options=options)
+
+
+def _train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    losses, gradients, batch_stats = loss_and_gradients(state, batch)
     updates, opt_state = create_optimizer(state.recipe).update(gradients, state.opt_state, state.params)
     metrics = dict(zip(("heatmap", "offset", "size"), losses, strict=True))
-    metrics |= {"loss": total, "learning_rate": learning_rate(state.step, state.recipe)}
+    metrics |= {"loss": losses.sum(), "learning_rate": learning_rate(state.step, state.recipe)}
     state = state.replace(
         step=state.step + 1,
         params=optax.apply_updates(state.params, updates),

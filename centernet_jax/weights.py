@@ -17,12 +17,16 @@ from centernet_data.torch_file import read_tensors
 TORCH_LEAF = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
 
 
+def torch_name(*modules: str) -> str:
+    """The dotted torch name of nested Flax modules, "layer1.0" for "layer1_0"."""
+    return ".".join(re.sub(r"_(\d+)$", r".\1", module) for module in modules)
+
+
 def to_torch(variables: Mapping) -> dict[str, np.ndarray]:
     """Flax variables {"params": ..., "batch_stats": ...} as a torch state dict of numpy arrays."""
     tensors = {}
     for (_, *modules, leaf), value in flatten_dict(jax.device_get(variables)).items():
-        name = ".".join([re.sub(r"_(\d+)$", r".\1", module) for module in modules] + [TORCH_LEAF[leaf]])
-        tensors[name] = value.transpose(3, 2, 0, 1) if value.ndim == 4 else value
+        tensors[torch_name(*modules, TORCH_LEAF[leaf])] = value.transpose(3, 2, 0, 1) if value.ndim == 4 else value
     return tensors
 
 

@@ -71,28 +71,34 @@ def clip_by_global_norm(parameters: list[Tensor], clip_norm: float) -> None:
         torch._foreach_mul_(gradients, clip_norm / norm)
 
 
+def loss_and_gradients(state: TrainState, batch: Batch) -> Float[Tensor, "3"]:
+    """The three losses as means over the batch. Leaves the gradient of their sum in each parameter's `grad`, and new
+    running statistics in the model."""
+    model, recipe = state.model, state.recipe
+    loss = CenterNetLoss(normalization=recipe.normalization, mode=recipe.targets, from_logits=True)
+    weight = next(model.parameters())
+    batch = {name: torch.as_tensor(value, device=weight.device) for name, value in batch.items()}
+    images = normalize_images(batch["image"], weight.dtype)
+
+    model.train()
+    losses = loss(model(images, return_logits=True), batch["objects"]).mean(0)
+    model.zero_grad(set_to_none=True)
+    losses.sum().backward()
+    return losses.detach()
+
+
 def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
     """One step of gradient descent. The model and the optimizer of the state change in place.
 
     batch: {"image": uint8 RGB [B, H, W, 3], "objects": [B, N, 6] in pixels}, tensors or numpy arrays.
     Metrics: the three losses, their sum (the mean over the batch), and the learning rate of this step.
     """
-    step, model, optimizer, recipe = state
-    loss = CenterNetLoss(normalization=recipe.normalization, mode=recipe.targets, from_logits=True)
-    parameters = list(model.parameters())
-    batch = {name: torch.as_tensor(value, device=parameters[0].device) for name, value in batch.items()}
-    images = normalize_images(batch["image"], parameters[0].dtype)
-
-    model.train()
-    losses = loss(model(images, return_logits=True), batch["objects"]).mean(0)
-    total = losses.sum()
-    optimizer.zero_grad(set_to_none=True)
-    total.backward()
-    clip_by_global_norm(parameters, recipe.clip_norm)
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate(step, recipe)
-    optimizer.step()
-
-    metrics = dict(zip(("heatmap", "offset", "size"), losses.detach(), strict=True))
-    metrics |= {"loss": total.detach(), "learning_rate": learning_rate(step, recipe)}
-    return state._replace(step=step + 1), metrics
+    losses = loss_and_gradients(state, batch)
+    clip_by_global_norm(list(state.model.parameters()), state.recipe.clip_norm)
+    rate = learning_rate(state.step, state.recipe)
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate
+    state.optimizer.step()
+    metrics = dict(zip(("heatmap", "offset", "size"), losses, strict=True))
+    metrics |= {"loss": losses.sum(), "learning_rate": rate}
+    return state._replace(step=state.step + 1), metrics

@@ -10,7 +10,7 @@ CACHE = Path(__file__).parents[1] / ".pytest_cache" / "jax"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 
-_hook = install_import_hook(["centernet_jax", "centernet_torch", "centernet_data"], "checking.checked")
+_hook = install_import_hook(["centernet_jax", "centernet_torch", "centernet_data", "parity"], "checking.checked")
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -25,6 +25,18 @@ def tiny_coco() -> Path:
 def bccd() -> Path:
     """Blood smears in VOC layout."""
     return _require(SHARED / "bccd")
+
+
+@pytest.fixture(scope="session")
+def tiny_coco_or_shapes():
+    """The 16 photographs as a data set, or as many rendered scenes where they are absent."""
+    from centernet_data.coco import read_coco
+    from centernet_data.shapes import ShapesDataset
+
+    folder = SHARED / "tiny_coco"
+    if folder.is_dir():
+        return read_coco(folder / "images", folder / "instances.json")
+    return ShapesDataset("train", 16)
 
 
 def _require(folder: Path) -> Path:

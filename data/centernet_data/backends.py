@@ -1,4 +1,5 @@
-"""The two backends behind one face: the only place where this package reaches for them, and only when asked."""
+"""The two backends behind one face, and their comparison: the only place where this package reaches for them, and
+only when asked."""
 
 from types import ModuleType
 
@@ -14,3 +15,14 @@ def open_backend(name: str) -> ModuleType:
         hint = ' (pip install -e ".[torch]")' if name == "torch" else ""
         raise ValueError(f"--backend {name} needs the package {error.name}, which is not installed{hint}") from error
     return backend
+
+
+def open_parity() -> ModuleType:
+    """`parity.command`, which needs both frameworks. ValueError if one is not installed."""
+    try:
+        from parity import command
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f'parity needs both backends, but {error.name} is not installed (pip install -e ".[torch]")'
+        ) from error
+    return command

@@ -5,12 +5,13 @@ from typing import Annotated
 
 import tyro
 
-from centernet_data.config import Eval, Predict, Train
+from centernet_data.config import Eval, Parity, Predict, Train
 
 Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Eval, tyro.conf.subcommand("eval")]
     | Annotated[Predict, tyro.conf.subcommand("predict")]
+    | Annotated[Parity, tyro.conf.subcommand("parity")]
 )
 
 
@@ -26,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def _run(command: Train | Eval | Predict) -> int:
+def _run(command: Train | Eval | Predict | Parity) -> int:
     # Imported here, so that --help and a mistyped option answer at once.
     if isinstance(command, Train):
         from centernet_data.training import train
@@ -36,6 +37,10 @@ def _run(command: Train | Eval | Predict) -> int:
         from centernet_data.prediction import run_eval
 
         run_eval(command)
+    elif isinstance(command, Parity):
+        from centernet_data.backends import open_parity
+
+        return open_parity().run(command)
     else:
         from centernet_data.prediction import run_predict
 

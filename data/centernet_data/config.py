@@ -120,3 +120,32 @@ class Predict:
     """Leave out what scores less."""
     backend: Backend = "jax"
     """Which of the two twins runs the model."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Prove that both backends are the same detector, stage by stage: in inference and in training.
+
+    Without any option a fresh ResNet-34 is checked; with a model, that one. Ends with status 1 if a bound is broken.
+    """
+
+    model: tyro.conf.Positional[Path | None] = None
+    """A run's model.safetensors."""
+    data: str | None = None
+    """With a model: also compare boxes and average precision on this data set (shapes, or a TOML file)."""
+    split: str = "val"
+    """Which section of the data set."""
+    dtype: Literal["float64", "float32"] = "float64"
+    """The precision in which both compute."""
+    steps: int = 20
+    """How many training steps both take."""
+    device: Literal["cpu", "gpu"] = "cpu"
+    """Where both compute."""
+    json: Path | None = None
+    """Also write the numbers to this file."""
+
+    def __post_init__(self):
+        if self.steps < 1:
+            raise ValueError(f"--steps must be at least 1, not {self.steps}")
+        if self.data and not self.model:
+            raise ValueError("--data needs a model to be checked on it")

@@ -1,0 +1,115 @@
+"""`centernet parity`: all stages of one model, as a table."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from centernet_data.batches import Batches
+from centernet_data.config import Parity
+from centernet_data.dataset import Dataset
+from centernet_data.model_file import ModelConfig
+from centernet_data.recipe import Recipe
+from centernet_data.run_folder import write_text
+from centernet_data.shapes import ShapesDataset
+from centernet_data.source import open_dataset
+from centernet_data.transforms import NO_AUGMENTATION
+from parity.compare import BOUNDS, Batch, Pair, compare
+from parity.dataset import compare_dataset
+from parity.difference import Difference
+from parity.numerics import numerics
+
+FRESH = ModelConfig(ShapesDataset.classes, (64, 96))
+BATCH_SIZE = 2
+PICTURES = 4  # that go through both detectors
+
+
+def run(config: Parity) -> int:
+    """Prints the table, writes the JSON if asked. Returns 1 if a bound is broken. ValueError for bad input."""
+    if config.json and not config.json.parent.is_dir():
+        raise ValueError(f"{config.json}: its folder does not exist")
+    with numerics(config.dtype, config.device):
+        found = _differences(config)
+    print_table(found, Console())
+    if config.json:
+        write_text(config.json, json.dumps(as_json(config, found), indent=2) + "\n")
+    return int(not all(one.agrees for one in found))
+
+
+def parity_recipe(steps: int) -> Recipe:
+    """Everything that the optimizer can do within few steps: a warm-up, most of the cosine, clipping, decay."""
+    return Recipe(learning_rate=1e-3, total_steps=steps + 2, warmup_steps=steps // 4, weight_decay=0.01, clip_norm=1.0)
+
+
+def _differences(config: Parity) -> list[Difference]:
+    recipe, bounds = parity_recipe(config.steps), BOUNDS[config.dtype]
+    pair = (
+        Pair.load(config.model, recipe, config.dtype) if config.model else Pair.fresh(FRESH, recipe, dtype=config.dtype)
+    )
+    dataset = open_dataset(config.data, config.split) if config.data else None
+    if dataset is not None and tuple(dataset.classes) != tuple(pair.config.classes):
+        raise ValueError(f"{config.data}: its classes are not those of {config.model}")
+    batches = make_batches(dataset or ShapesDataset("train", 200), pair.config, config.steps)
+    pictures = some_pictures(dataset or ShapesDataset("val"))
+    found = list(compare(pair, batches, pictures, bounds))
+    return found + (list(compare_dataset(pair, dataset, bounds.forward)) if dataset else [])
+
+
+def make_batches(dataset: Dataset, config: ModelConfig, steps: int) -> list[Batch]:
+    """The first batches of a training run. Another data set's classes are taken modulo the model's own."""
+    batches = Batches(dataset, BATCH_SIZE, config.image_size, config.resize, NO_AUGMENTATION, seed=0)
+    made = [batches[step] for step in range(steps)]
+    for batch in made:
+        batch["objects"][..., 4] %= len(config.classes)
+    return made
+
+
+def some_pictures(dataset: Dataset) -> list[np.ndarray]:
+    """Pictures of several shapes: letterboxing must agree too."""
+    pictures = [dataset.image(i) for i in range(min(PICTURES, len(dataset)))]
+    return [picture[: picture.shape[0] - 7 * i, : picture.shape[1] - 11 * i] for i, picture in enumerate(pictures)]
+
+
+def print_table(found: Sequence[Difference], console: Console) -> None:
+    """One line for each stage, then the verdict over all."""
+    table = Table("stage", "max abs", "max rel", "bound", "", box=None, pad_edge=False, header_style="bold")
+    for one in found:
+        table.add_row(
+            one.stage, number(one.max_abs), number(one.max_rel), number(one.bound), "agrees" if one.agrees else "PARTS"
+        )
+    console.print(table, highlight=False)
+    console.print(verdict(found), highlight=False, soft_wrap=True)
+
+
+def verdict(found: Sequence[Difference]) -> str:
+    """One line: that all agree, or where the two part first, and by how much."""
+    parted = [one for one in found if not one.agrees]
+    if not parted:
+        return f"one detector: all {len(found)} stages agree"
+    first = parted[0]
+    return (
+        f"NOT one detector: {len(parted)} of {len(found)} stages part, the first of them {first.stage!r}, by "
+        f"{number(first.max_rel)} (bound {number(first.bound)}) at {first.where}"
+    )
+
+
+def number(value: float) -> str:
+    return f"{value:.1e}" if value else "0"
+
+
+def as_json(config: Parity, found: Sequence[Difference]) -> dict:
+    """The settings, every stage, and whether all agree."""
+    rows = [{k: _plain(v) for k, v in asdict(one).items()} | {"agrees": one.agrees} for one in found]
+    settings = {k: _plain(v) for k, v in asdict(config).items()}
+    return {"settings": settings, "agrees": all(one.agrees for one in found), "stages": rows}
+
+
+def _plain(value):
+    """What JSON has a word for: a path and a number that is not finite become text."""
+    special = isinstance(value, Path) or (isinstance(value, float) and not math.isfinite(value))
+    return str(value) if special else value

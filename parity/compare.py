@@ -1,0 +1,227 @@
+"""Both backends on the same weights and the same input, stage by stage, in the order in which one follows from another.
+
+The first difference that breaks its bound is the stage where the two part; what follows from it may differ too.
+"""
+
+import copy
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+
+import centernet_jax
+import centernet_torch
+from centernet_data.model_file import ModelConfig
+from centernet_data.recipe import Recipe
+from centernet_jax.train import TrainState as JaxState
+from centernet_jax.weights import to_torch
+from centernet_torch.train import TrainState as TorchState
+from centernet_torch.weights import to_numpy
+from parity import stages
+from parity.difference import Difference, difference
+from parity.match import in_the_same_order
+from parity.stages import nhwc
+from parity.transfer import moments_of, to_jax_state, to_torch_state
+
+Batch = dict[str, np.ndarray]  # "image": uint8 [B, H, W, 3]; "objects": [B, N, 6] in pixels
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Greatest differences, relative to the largest value of their stage: of a forward pass with its losses, of the
+    gradients, and of what many training steps add up to."""
+
+    forward: float
+    gradients: float
+    training: float
+
+
+# README.md says why those of float32 are as they are: each backend's own rounding, and ReLUs that flip by it.
+BOUNDS = {"float64": Bounds(1e-10, 1e-10, 1e-8), "float32": Bounds(1e-4, 0.25, 0.25)}
+STANDARD_ERRORS = 5.0  # between the spread of two fresh kernels drawn by different generators
+
+
+class Pair(NamedTuple):
+    """A training state in both backends."""
+
+    config: ModelConfig
+    jax: JaxState
+    torch: TorchState
+
+    @classmethod
+    def fresh(cls, config: ModelConfig, recipe: Recipe, seed: int = 0, dtype: str = "float32") -> "Pair":
+        """Weights drawn by JAX, moved to torch."""
+        state = cast(centernet_jax.create_state(config, recipe, seed), dtype)
+        return cls(config, state, to_torch_state(state, config))
+
+    @classmethod
+    def load(cls, path, recipe: Recipe, dtype: str = "float32") -> "Pair":
+        """The weights of a `model.safetensors`, read by torch, moved to JAX, with a fresh optimizer."""
+        detector = centernet_torch.load(path)
+        model = detector.model.to(getattr(torch, dtype))
+        state = TorchState(0, model, centernet_torch.train.create_optimizer(model, recipe), recipe)
+        return cls(detector.config, to_jax_state(state, detector.config), state)
+
+
+def cast(state: JaxState, dtype: str) -> JaxState:
+    """The state with all its floating point arrays in `dtype`."""
+
+    def one(array):
+        return array.astype(dtype) if jnp.issubdtype(array.dtype, jnp.floating) else array
+
+    return jax.tree.map(one, state)
+
+
+def compare(
+    pair: Pair, batches: Sequence[Batch], pictures: Sequence[np.ndarray], bounds: Bounds
+) -> Iterator[Difference]:
+    """All stages, one after the other; each is computed when it is asked for.
+
+    `batches`: the first one for the single passes, all of them for as many training steps. `pictures` (uint8 RGB
+    of any sizes) go through both detectors, with the weights that training ended on.
+    """
+    num_classes = len(pair.config.classes)
+    yield from compare_fresh_weights(pair.config, pair.jax.recipe)
+    yield from compare_forward(pair, batches[0]["image"], True, bounds.forward)
+    yield from compare_targets(pair, batches[0]["objects"], bounds.forward)
+    yield from compare_gradients(pair, batches[0], bounds)
+    yield from compare_learning_rates(pair.jax.recipe)
+    yield from compare_training(pair, batches[:1], bounds.training, "step 1")
+    trained = train(pair, batches)
+    yield from compare_trained(*trained, bounds.training, f"step {len(batches)}")
+    same = Pair(pair.config, trained[0].jax, to_torch_state(trained[0].jax, pair.config))
+    yield from compare_forward(same, batches[0]["image"], False, bounds.forward)
+    yield from compare_decoding(pair.config.image_size, num_classes, dtype_of(pair))
+    yield from compare_detections(same, pictures, bounds.forward)
+
+
+def dtype_of(pair: Pair) -> str:
+    return str(jax.tree.leaves(pair.jax.params)[0].dtype)
+
+
+def compare_fresh_weights(config: ModelConfig, recipe: Recipe) -> Iterator[Difference]:
+    """What each backend draws by itself: constants are equal, kernels spread alike (in standard errors, not bits)."""
+    ours = to_torch(centernet_jax.create_state(config, recipe).variables)
+    theirs = to_numpy(centernet_torch.create_state(config, recipe).model)
+    errors, name = max((_standard_errors(ours[name], theirs[name]), name) for name in theirs)
+    spread = abs(float(ours[name].std() - theirs[name].std()))
+    yield Difference("fresh weights", f"{name} (in standard errors)", spread, errors, STANDARD_ERRORS)
+
+
+def _standard_errors(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """By how many standard errors mean and spread of two normal samples differ; constants must be the same."""
+    if np.ptp(ours) == 0 or np.ptp(theirs) == 0:
+        return 0.0 if np.array_equal(ours, theirs) else math.inf
+    root = math.sqrt(ours.size)
+    mean = abs(float(ours.mean() - theirs.mean())) / float(theirs.std()) * root / math.sqrt(2)
+    return max(mean, abs(math.log(ours.std() / theirs.std())) * root)
+
+
+def compare_forward(pair: Pair, images: np.ndarray, train: bool, bound: float) -> Iterator[Difference]:
+    """The normalised images, the stem, each stage of the trunk and the neck, and the head's logits."""
+    mode = "" if train else "eval: "
+    ours, theirs = stages.jax_forward(pair.jax, images, train), stages.torch_forward(pair.torch, images, train)
+    for stage, module in ({"images": "images"} | stages.forward_stages(pair.config.depth)).items():
+        yield difference(mode + stage, {module: ours[module]}, {module: theirs[module]}, bound)
+
+
+def compare_targets(pair: Pair, objects: np.ndarray, bound: float) -> Iterator[Difference]:
+    """The dense targets that the objects are drawn as."""
+    height, width = pair.config.image_size
+    cells = objects.astype(dtype_of(pair)) / np.array([4, 4, 4, 4, 1, 1], dtype_of(pair))
+    options = {"hw": (height // 4, width // 4), "num_classes": len(pair.config.classes)}
+    options["mode"] = pair.jax.recipe.targets
+    ours = np.asarray(jax.jit(centernet_jax.ObjectsToPoints(**options).__call__)(cells))
+    theirs = nhwc(centernet_torch.ObjectsToPoints(**options)(torch.as_tensor(cells)))
+    parts = {"heatmap": slice(0, -4), "offset": slice(-4, -2), "size": slice(-2, None)}
+    for name, part in parts.items():
+        yield difference(f"{name} target", {name: ours[..., part]}, {name: theirs[..., part]}, bound)
+
+
+def compare_gradients(pair: Pair, batch: Batch, bounds: Bounds) -> Iterator[Difference]:
+    """The three losses, the gradient of every parameter from the head back to the stem, the running statistics."""
+    ours, theirs = stages.jax_gradients(pair.jax, batch), stages.torch_gradients(pair.torch, batch)
+    for name in theirs[0]:
+        yield difference(f"{name} loss", {name: ours[0][name]}, {name: theirs[0][name]}, bounds.forward)
+    for stage in reversed(stages.forward_stages(pair.config.depth)):
+        own, other = (_of_stage(gradients, stage) for gradients in (ours[1], theirs[1]))
+        yield difference(f"gradient of {stage}", own, other, bounds.gradients)
+    yield difference("running statistics", ours[2], theirs[2], bounds.forward)
+
+
+def _of_stage(tensors: dict[str, np.ndarray], stage: str) -> dict[str, np.ndarray]:
+    return {name: tensor for name, tensor in tensors.items() if stages.parameter_stage(name) == stage}
+
+
+def compare_learning_rates(recipe: Recipe) -> Iterator[Difference]:
+    """The schedule, at every step of it and some behind its end."""
+    steps = range(min(recipe.total_steps, 1000) + 3)
+    # optax counts in int32
+    ours = [float(centernet_jax.train.learning_rate(jnp.int32(step), recipe)) for step in steps]
+    theirs = [float(centernet_torch.train.learning_rate(step, recipe)) for step in steps]
+    bound = 1e-12 if jax.config.jax_enable_x64 else 1e-6
+    yield difference("learning rate", {"step": np.array(ours)}, {"step": np.array(theirs)}, bound)
+
+
+def train(pair: Pair, batches: Sequence[Batch]) -> tuple[Pair, dict, dict]:
+    """Takes a step on each batch in both backends. Returns the new states and both series of metrics.
+
+    The states that go in stay as they are."""
+    ours, theirs = stages.jax_copy(pair.jax), copy.deepcopy(pair.torch)
+    history = []
+    for batch in batches:
+        ours, metrics = centernet_jax.train_step(ours, batch)
+        theirs, other = centernet_torch.train_step(theirs, batch)
+        history.append((jax.device_get(metrics), {name: float(value) for name, value in other.items()}))
+    series = [{k: np.array([line[side][k] for line in history], float) for k in history[0][1]} for side in (0, 1)]
+    return Pair(pair.config, ours, theirs), *series
+
+
+def compare_trained(pair: Pair, ours: dict, theirs: dict, bound: float, name: str) -> Iterator[Difference]:
+    """Metrics of all steps, then Adam's moments, parameters and running statistics behind the last one."""
+    yield difference(f"{name}: losses", ours, theirs, bound)
+    adam = {n: pair.torch.optimizer.state[p] for n, p in pair.torch.model.named_parameters()}
+    for moment, key in zip(moments_of(pair.jax), ("exp_avg", "exp_avg_sq"), strict=True):
+        yield difference(f"{name}: {key}", moment, {n: state[key].cpu().numpy() for n, state in adam.items()}, bound)
+    weights, other = to_torch(pair.jax.variables), to_numpy(pair.torch.model)
+    parts = {"parameters": lambda n: "running" not in n, "running statistics": lambda n: "running" in n}
+    for part, belongs in parts.items():
+        own, others = ({n: t for n, t in side.items() if belongs(n)} for side in (weights, other))
+        yield difference(f"{name}: {part}", own, others, bound)
+    counts = [{"step": np.array(int(state.step))} for state in (pair.jax, pair.torch)]
+    yield difference(f"{name}: count", *counts, 0)
+
+
+def compare_training(pair: Pair, batches: Sequence[Batch], bound: float, name: str) -> Iterator[Difference]:
+    """`train`, then `compare_trained`."""
+    yield from compare_trained(*train(pair, batches), bound, name)
+
+
+def compare_decoding(image_size: tuple[int, int], num_classes: int, dtype: str) -> Iterator[Difference]:
+    """Peaks and boxes of a made-up map full of plateaus and ties. Both are choices: they must be the same bits."""
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(2, image_size[0] // 4, image_size[1] // 4, num_classes + 4)).astype(dtype)
+    points[..., :-4] = rng.integers(0, 9, points[..., :-4].shape) / 8
+    ours = np.asarray(jax.jit(centernet_jax.PointsNonMaxSuppression().__call__)(points))
+    peaks = centernet_torch.PointsNonMaxSuppression()(torch.as_tensor(points).permute(0, 3, 1, 2))
+    yield difference("peaks", {"points": ours}, {"points": nhwc(peaks)}, 0)
+    # As many boxes as there are cells at or above the least confidence, so that ties and the bound itself decide.
+    options = {"objects_per_image": int((ours[0, ..., :-4] >= 0.875).sum()) - 1, "min_confidence": 0.875}
+    scaled = jax.jit(lambda p: centernet_jax.ScaleObjects()(centernet_jax.PointsToObjects(**options)(p)))
+    boxes = centernet_torch.ScaleObjects()(centernet_torch.PointsToObjects(**options)(peaks))
+    yield difference("boxes", {"objects": np.asarray(scaled(ours))}, {"objects": boxes.numpy()}, 0)
+
+
+def compare_detections(pair: Pair, pictures: Sequence[np.ndarray], bound: float) -> Iterator[Difference]:
+    """Whole detectors: uint8 pictures in, boxes in the pictures' own pixels out."""
+    detectors = centernet_jax.Detector.of(pair.jax, pair.config), centernet_torch.Detector.of(pair.torch, pair.config)
+    ours, theirs = (detector(pictures, 0.0) for detector in detectors)
+    if dtype_of(pair) == "float32":  # scores that differ by the last bit may change places
+        ours = [in_the_same_order(own, other) for own, other in zip(ours, theirs, strict=True)]
+    named = [{f"picture {i}": objects for i, objects in enumerate(side)} for side in (ours, theirs)]
+    yield difference("detections", *named, bound)

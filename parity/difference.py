@@ -1,0 +1,61 @@
+"""How far two results of one stage lie apart, and where."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One stage in both backends. `max_abs` is the greatest difference, `where` the tensor and the index that it is
+    at, `max_rel` its ratio to the largest value that the stage has in torch. NaN equals nothing."""
+
+    stage: str
+    where: str
+    max_abs: float
+    max_rel: float
+    bound: float
+
+    @property
+    def agrees(self) -> bool:
+        return self.max_rel <= self.bound  # False for NaN
+
+
+def difference(stage: str, ours: Mapping, theirs: Mapping, bound: float) -> Difference:
+    """Compares tensors by name: `ours` of JAX, `theirs` of torch. The bound is relative; 0 asks for the same bits."""
+    if not ours and not theirs:
+        raise ValueError(f"{stage}: nothing to compare")
+    ours, theirs = ({name: np.asarray(t) for name, t in side.items()} for side in (ours, theirs))
+    if unlike := _unlike(ours, theirs):
+        return Difference(stage, unlike, math.inf, math.inf, bound)
+    max_abs, where = max((_farthest(name, ours[name], theirs[name]) for name in theirs), key=_badness)
+    largest = max((float(np.abs(t).max()) for t in theirs.values() if t.size), default=0.0)
+    if largest:
+        return Difference(stage, where, max_abs, max_abs / largest, bound)
+    return Difference(stage, where, max_abs, max_abs * math.inf if max_abs else 0.0, bound)
+
+
+def _unlike(ours: Mapping, theirs: Mapping) -> str:
+    """What two sets of tensors cannot be compared for: a name, a shape or a precision that only one of them has."""
+    for name in sorted(ours.keys() | theirs.keys()):
+        if name not in ours or name not in theirs:
+            return f"{name}: only in {'JAX' if name in ours else 'torch'}"
+        for what in ("shape", "dtype"):
+            own, other = getattr(ours[name], what), getattr(theirs[name], what)
+            if own != other:
+                return f"{name}: {what} {own} in JAX, {other} in torch"
+    return ""
+
+
+def _farthest(name: str, ours: np.ndarray, theirs: np.ndarray) -> tuple[float, str]:
+    if ours.size == 0:
+        return 0.0, name
+    apart = np.abs(ours.astype(np.float64) - theirs.astype(np.float64))
+    index = np.unravel_index(np.argmax(apart), apart.shape)  # the first NaN if there is one
+    return float(apart[index]), name + (f"[{', '.join(map(str, index))}]" if index else "")
+
+
+def _badness(farthest: tuple[float, str]) -> float:
+    return math.inf if math.isnan(farthest[0]) else farthest[0]

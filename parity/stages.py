@@ -1,0 +1,121 @@
+"""What each backend computes on the way from images to gradients, under torch's names and in NHWC layout."""
+
+from collections.abc import Mapping
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+from flax import linen as nn
+
+import centernet_jax
+import centernet_torch
+from centernet_jax.backbone import STAGE_SIZES
+from centernet_jax.train import TrainState as JaxState
+from centernet_jax.weights import to_torch, torch_name
+from centernet_torch.train import TrainState as TorchState
+from centernet_torch.weights import to_numpy
+
+Tensors = dict[str, np.ndarray]
+
+
+def forward_stages(depth: int) -> dict[str, str]:
+    """The stages of the forward pass in order: the name of each, and the module whose output it is.
+
+    The stem ends behind the pool, which is no module: it is what the first block takes in.
+    """
+    trunk = {f"layer{i}": f"backbone.resnet.layer{i}.{n - 1}" for i, n in enumerate(STAGE_SIZES[depth], 1)}
+    neck = {f"upscale {i}": f"backbone.upscale.{i}" for i in range(3)}
+    return {"stem": "into backbone.resnet.layer1.0"} | trunk | neck | {"head": "head"}
+
+
+def parameter_stage(name: str) -> str:
+    """The stage of the forward pass that a parameter belongs to."""
+    if name.startswith("head."):
+        return "head"
+    if name.startswith("backbone.upscale."):
+        return f"upscale {name.split('.')[2]}"
+    layer = name.split(".")[2]
+    return layer if layer.startswith("layer") else "stem"
+
+
+def jax_forward(state: JaxState, images: np.ndarray, train: bool) -> Tensors:
+    """Every module's output for uint8 images, by its torch name, and what goes into each as "into NAME"."""
+    return jax.device_get(_jax_forward(state.model, state.variables, images, train))
+
+
+@partial(jax.jit, static_argnames=("model", "train"))
+def _jax_forward(model, variables: Mapping, images, train: bool):
+    taken = {}
+
+    def tap(call, args, kwargs, context):
+        result = call(*args, **kwargs)
+        if context.method_name == "__call__" and args:
+            name = torch_name(*context.module.path)
+            taken.setdefault(name, result)
+            taken.setdefault(f"into {name}", args[0])
+        return result
+
+    with nn.intercept_methods(tap):
+        images = centernet_jax.normalize_images(images, jax.tree.leaves(variables)[0].dtype)
+        model.apply(variables, images, train=train, return_logits=True, mutable=["batch_stats"])
+    return taken | {"images": images}
+
+
+@torch.no_grad()
+def torch_forward(state: TorchState, images: np.ndarray, train: bool) -> Tensors:
+    """The same, in NHWC. The running statistics of the model stay as they are."""
+    model, taken, hooks = state.model, {}, []
+    kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    for name, module in model.named_modules():
+        hooks.append(module.register_forward_hook(partial(_tap, taken, name)))
+    device, dtype = next(model.parameters()).device, next(model.parameters()).dtype
+    images = centernet_torch.normalize_images(torch.as_tensor(images, device=device), dtype)
+    model.train(train)(images, return_logits=True)
+    for hook in hooks:
+        hook.remove()
+    model.load_state_dict(kept)
+    return {name: nhwc(tensor) for name, tensor in (taken | {"images": images}).items()}
+
+
+def _tap(taken: dict, name: str, module, args: tuple, result) -> None:
+    # A later layer may overwrite neither, so nothing is copied.
+    taken.setdefault(name, result)
+    taken.setdefault(f"into {name}", args[0])
+
+
+def nhwc(tensor: torch.Tensor) -> np.ndarray:
+    """A map [B, C, H, W] in JAX's layout; any other tensor as it is."""
+    tensor = tensor.detach()
+    return (tensor.permute(0, 2, 3, 1) if tensor.ndim == 4 else tensor).cpu().numpy()
+
+
+def jax_gradients(state: JaxState, batch: dict) -> tuple[Tensors, Tensors, Tensors]:
+    """The losses, the gradient of every parameter, and the running statistics behind one batch."""
+    losses, gradients, batch_stats = jax.device_get(_jax_gradients(state, batch))
+    return by_name(losses), to_torch({"params": gradients}), to_torch({"batch_stats": batch_stats})
+
+
+@jax.jit
+def _jax_gradients(state: JaxState, batch: dict):
+    return centernet_jax.train.loss_and_gradients(state, batch)
+
+
+def torch_gradients(state: TorchState, batch: dict) -> tuple[Tensors, Tensors, Tensors]:
+    """The same, in torch. The running statistics of the model stay as they are."""
+    kept = {name: tensor.clone() for name, tensor in state.model.state_dict().items()}
+    losses = centernet_torch.train.loss_and_gradients(state, batch)
+    gradients = {name: p.grad.cpu().numpy() for name, p in state.model.named_parameters()}
+    statistics = {name: value.copy() for name, value in to_numpy(state.model).items() if "running" in name}
+    state.model.load_state_dict(kept)
+    return by_name(losses.cpu().numpy()), gradients, statistics
+
+
+def by_name(losses) -> Tensors:
+    return dict(zip(("heatmap", "offset", "size"), map(np.asarray, losses), strict=True))
+
+
+def jax_copy(state: JaxState) -> JaxState:
+    """A state that a training step may consume."""
+    return jax.tree.map(jnp.copy, state)

@@ -1,0 +1,64 @@
+"""What the parity tests share: small models, and batches that hold what is easily got wrong."""
+
+import numpy as np
+
+from centernet_data.model_file import ModelConfig
+from centernet_data.recipe import Recipe
+
+CLASSES = ("one", "two", "three")
+# No stage of the optimizer is idle: warm-up, cosine, clipping that bites, decay.
+RECIPE = Recipe(learning_rate=1e-3, total_steps=22, warmup_steps=5, weight_decay=0.01, clip_norm=1.0)
+# Every layer of a ResNet-18 in a narrow neck and head: quick to compile.
+SMALL = ModelConfig(CLASSES, (64, 64), depth=18, hidden_channels=(24, 16), out_channels=8, head_channels=8)
+
+ROWS = 8  # of objects per image, padding included, so that all batches share one compiled program
+
+
+def batch(kind: str, hw: tuple[int, int], images: int = 2, seed: int = 0) -> dict[str, np.ndarray]:
+    """Noise, with objects of one `kind` of difficulty in it."""
+    rng = np.random.default_rng(seed)
+    objects = np.zeros((images, ROWS, 6), np.float32)
+    for rows in objects:
+        placed = KINDS[kind](rng, np.array(hw, float))
+        rows[: len(placed), :4], rows[: len(placed), 5] = placed, 1
+        rows[: len(placed), 4] = rng.integers(0, len(CLASSES), len(placed))
+        if kind == "colliding":
+            rows[:2, 4] = rows[0, 4]  # two of one class in one cell count as one peak
+    return {"image": rng.integers(0, 256, (images, *hw, 3), np.uint8), "objects": objects}
+
+
+def _inside(rng, hw, count):
+    return np.column_stack([rng.uniform(8, hw - 8, (count, 2)), rng.uniform(6, 40, (count, 2))])
+
+
+def _colliding(rng, hw):
+    """Five centres in one cell, among them twins of one size, and one in the next cell."""
+    cell = 4 * rng.integers(3, hw // 4 - 3)
+    centres = np.vstack([cell + rng.uniform(0, 4, (5, 2)), cell + np.array((1, 5))])
+    return np.column_stack([centres, rng.uniform(6, 40, (6, 2))])
+
+
+def _border(rng, hw):
+    """Over each side, over a corner, wholly outside, on the last pixel, and smaller than a cell."""
+    y, x = hw
+    return np.array(
+        [
+            (2, x / 2, 21, 13),
+            (y / 2, 1, 12, 20),
+            (y - 1, x / 3, 17, 9),
+            (y / 3, x + 2, 15, 22),
+            (y, x, 30, 30),
+            (-20, x / 2, 10, 10),
+            (y - 0.25, x - 0.25, 0.5, 0.5),
+            (y / 2 + 0.5, x / 2 + 0.5, 1, 1.5),
+        ]
+    )
+
+
+KINDS = {
+    "none": lambda rng, hw: np.zeros((0, 4)),
+    "one": lambda rng, hw: _inside(rng, hw, 1),
+    "full": lambda rng, hw: _inside(rng, hw, ROWS),
+    "colliding": _colliding,
+    "border": _border,
+}
