@@ -1,6 +1,5 @@
 """The course of a training run as a picture, from the lines of its metrics.jsonl."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +8,8 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
+from centernet_data.files import written_beside
 
 LOSSES = ("loss", "heatmap", "offset", "size")
 SCORES = ("AP", "AP50", "AP75")
@@ -39,13 +40,8 @@ def draw_curves(metrics: Sequence[dict]) -> Figure:
 
 def save_curves(metrics: Sequence[dict], path: Path | str) -> None:
     """Writes `draw_curves(metrics)` to `path` as a PNG; a picture that is already there is replaced in one go."""
-    path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with written_beside(Path(path)) as beside:
         draw_curves(metrics).savefig(beside, format="png", dpi=DPI)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _draw_loss(panel: Axes, lines: Sequence[dict], name: str) -> None:

@@ -10,6 +10,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from centernet_data.files import written_beside
+
 FORMAT = "centernet"
 
 
@@ -42,11 +44,9 @@ class ModelConfig:
 
 def write_model_file(path: str | Path, tensors: Mapping[str, np.ndarray], config: ModelConfig) -> None:
     """Writes beside `path` and renames, so that a failure leaves what was there before."""
-    path = Path(path)
-    beside = path.with_name(path.name + ".part")
     arrays = {name: np.ascontiguousarray(tensor, np.float32) for name, tensor in tensors.items()}
-    save_file(arrays, beside, metadata={"format": FORMAT, "config": json.dumps(asdict(config))})
-    beside.replace(path)
+    with written_beside(Path(path)) as beside:
+        save_file(arrays, beside, metadata={"format": FORMAT, "config": json.dumps(asdict(config))})
 
 
 def read_model_file(path: str | Path) -> tuple[dict[str, np.ndarray], ModelConfig]:

@@ -8,6 +8,8 @@ import numpy as np
 import tomli_w
 from PIL import Image
 
+from centernet_data.files import written_beside
+
 FILES = ("model.safetensors", "config.toml", "metrics.jsonl", "curves.png", "predictions.png")
 
 
@@ -52,14 +54,12 @@ class RunFolder:
 
 def write_text(path: Path, text: str) -> None:
     """Writes a text file beside and renames it."""
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
+    with written_beside(path) as beside:
+        beside.write_text(text, encoding="utf-8")
 
 
 def write_picture(path: Path, picture: Image.Image | np.ndarray) -> None:
     """Writes a picture beside and renames it; the format follows the name."""
     picture = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
-    beside = path.with_name(f".part-{path.name}")
-    picture.save(beside, **({"quality": 92} if path.suffix.lower() in (".jpg", ".jpeg") else {}))
-    beside.replace(path)
+    with written_beside(path) as beside:
+        picture.save(beside, **({"quality": 92} if path.suffix.lower() in (".jpg", ".jpeg") else {}))
