@@ -45,8 +45,8 @@ class Detector:
 
     @classmethod
     def of(cls, state: TrainState, config: ModelConfig) -> "Detector":
-        """The detector that a training state amounts to. It holds a copy of the weights."""
-        model = create_model(config, points_to_objects_kwargs=EVERYTHING).to(_dtype(state.model))
+        """The detector that a training state amounts to. It holds a copy of the weights, in their precision."""
+        model = create_model(config, points_to_objects_kwargs=EVERYTHING).to(next(state.model.parameters()))
         model.load_state_dict(state.model.state_dict())
         return cls(config, model)
 

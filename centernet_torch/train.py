@@ -67,7 +67,7 @@ def clip_by_global_norm(parameters: list[Tensor], clip_norm: float) -> None:
     """Scales all gradients so that their common norm is at most `clip_norm`, exactly as optax does it."""
     gradients = [p.grad for p in parameters if p.grad is not None]
     norm = torch.nn.utils.get_total_norm(gradients)
-    if norm >= clip_norm:
+    if not norm < clip_norm:  # so that NaN spreads to all
         torch._foreach_mul_(gradients, clip_norm / norm)
 
 

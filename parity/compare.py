@@ -6,16 +6,19 @@ The first difference that breaks its bound is the stage where the two part; what
 import copy
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import torch
 
 import centernet_jax
 import centernet_torch
+from centernet_data.batches import Batch
 from centernet_data.model_file import ModelConfig
 from centernet_data.recipe import Recipe
 from centernet_jax.train import TrainState as JaxState
@@ -23,12 +26,11 @@ from centernet_jax.weights import to_torch
 from centernet_torch.train import TrainState as TorchState
 from centernet_torch.weights import to_numpy
 from parity import stages
-from parity.difference import Difference, difference
+from parity.difference import Difference, difference, worst
 from parity.match import in_the_same_order
+from parity.numerics import torch_device
 from parity.stages import nhwc
-from parity.transfer import moments_of, to_jax_state, to_torch_state
-
-Batch = dict[str, np.ndarray]  # "image": uint8 [B, H, W, 3]; "objects": [B, N, 6] in pixels
+from parity.transfer import moments_of, to_torch_state
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,9 @@ BOUNDS = {"float64": Bounds(1e-10, 1e-10, 1e-8), "float32": Bounds(1e-4, 0.25, 0
 STANDARD_ERRORS = 5.0  # between the spread of two fresh kernels drawn by different generators
 
 
+Tree = TypeVar("Tree")
+
+
 class Pair(NamedTuple):
     """A training state in both backends."""
 
@@ -60,16 +65,22 @@ class Pair(NamedTuple):
         return cls(config, state, to_torch_state(state, config))
 
     @classmethod
-    def load(cls, path, recipe: Recipe, dtype: str = "float32") -> "Pair":
-        """The weights of a `model.safetensors`, read by torch, moved to JAX, with a fresh optimizer."""
-        detector = centernet_torch.load(path)
-        model = detector.model.to(getattr(torch, dtype))
-        state = TorchState(0, model, centernet_torch.train.create_optimizer(model, recipe), recipe)
-        return cls(detector.config, to_jax_state(state, detector.config), state)
+    def load(cls, path: str | Path, recipe: Recipe, dtype: str = "float32") -> "Pair":
+        """The weights of a `model.safetensors` as each backend itself reads them, with a fresh optimizer. ValueError
+        names the file if it holds no such model."""
+        detector, other = centernet_jax.load(path), centernet_torch.load(path)
+        params, batch_stats = (cast(detector.variables[part], dtype) for part in ("params", "batch_stats"))
+        opt_state = centernet_jax.train.create_optimizer(recipe).init(params)
+        network = centernet_jax.create_model(detector.config)
+        ours = JaxState(jnp.zeros((), int), params, batch_stats, opt_state, network, recipe)
+        model = centernet_torch.create_model(detector.config).to(torch_device(), getattr(torch, dtype))
+        model.load_state_dict(other.model.state_dict())
+        theirs = TorchState(0, model, centernet_torch.train.create_optimizer(model, recipe), recipe)
+        return cls(detector.config, ours, theirs)
 
 
-def cast(state: JaxState, dtype: str) -> JaxState:
-    """The state with all its floating point arrays in `dtype`."""
+def cast(state: Tree, dtype: str) -> Tree:
+    """A state, or any part of one, with all its floating point arrays in `dtype`."""
 
     def one(array):
         return array.astype(dtype) if jnp.issubdtype(array.dtype, jnp.floating) else array
@@ -87,6 +98,7 @@ def compare(
     """
     num_classes = len(pair.config.classes)
     yield from compare_fresh_weights(pair.config, pair.jax.recipe)
+    yield difference("weights", to_torch(pair.jax.variables), to_numpy(pair.torch.model), 0)
     yield from compare_forward(pair, batches[0]["image"], True, bounds.forward)
     yield from compare_targets(pair, batches[0]["objects"], bounds.forward)
     yield from compare_gradients(pair, batches[0], bounds)
@@ -95,9 +107,16 @@ def compare(
     trained = train(pair, batches)
     yield from compare_trained(*trained, bounds.training, f"step {len(batches)}")
     same = Pair(pair.config, trained[0].jax, to_torch_state(trained[0].jax, pair.config))
-    yield from compare_forward(same, batches[0]["image"], False, bounds.forward)
     yield from compare_decoding(pair.config.image_size, num_classes, dtype_of(pair))
-    yield from compare_detections(same, pictures, bounds.forward)
+    yield from compare_inference(same, batches[0]["image"], pictures, bounds, "")
+
+
+def compare_inference(
+    pair: Pair, images: np.ndarray, pictures: Sequence[np.ndarray], bounds: Bounds, prefix: str
+) -> Iterator[Difference]:
+    """The forward pass with running statistics, then whole detectors. `prefix` goes before the stages' names."""
+    yield from compare_forward(pair, images, False, bounds.forward, f"{prefix}eval: ")
+    yield from compare_detections(pair, pictures, bounds.forward, prefix)
 
 
 def dtype_of(pair: Pair) -> str:
@@ -105,7 +124,8 @@ def dtype_of(pair: Pair) -> str:
 
 
 def compare_fresh_weights(config: ModelConfig, recipe: Recipe) -> Iterator[Difference]:
-    """What each backend draws by itself: constants are equal, kernels spread alike (in standard errors, not bits)."""
+    """What each backend draws by itself: constants are equal, kernels have the same mean and spread, within so many
+    standard errors; the two generators are not the same."""
     ours = to_torch(centernet_jax.create_state(config, recipe).variables)
     theirs = to_numpy(centernet_torch.create_state(config, recipe).model)
     errors, name = max((_standard_errors(ours[name], theirs[name]), name) for name in theirs)
@@ -119,15 +139,17 @@ def _standard_errors(ours: np.ndarray, theirs: np.ndarray) -> float:
         return 0.0 if np.array_equal(ours, theirs) else math.inf
     root = math.sqrt(ours.size)
     mean = abs(float(ours.mean() - theirs.mean())) / float(theirs.std()) * root / math.sqrt(2)
-    return max(mean, abs(math.log(ours.std() / theirs.std())) * root)
+    errors = max(mean, abs(math.log(ours.std() / theirs.std())) * root)
+    return math.inf if math.isnan(errors) else errors
 
 
-def compare_forward(pair: Pair, images: np.ndarray, train: bool, bound: float) -> Iterator[Difference]:
+def compare_forward(
+    pair: Pair, images: np.ndarray, train: bool, bound: float, prefix: str = ""
+) -> Iterator[Difference]:
     """The normalised images, the stem, each stage of the trunk and the neck, and the head's logits."""
-    mode = "" if train else "eval: "
     ours, theirs = stages.jax_forward(pair.jax, images, train), stages.torch_forward(pair.torch, images, train)
     for stage, module in ({"images": "images"} | stages.forward_stages(pair.config.depth)).items():
-        yield difference(mode + stage, {module: ours[module]}, {module: theirs[module]}, bound)
+        yield difference(prefix + stage, {module: ours[module]}, {module: theirs[module]}, bound)
 
 
 def compare_targets(pair: Pair, objects: np.ndarray, bound: float) -> Iterator[Difference]:
@@ -137,7 +159,7 @@ def compare_targets(pair: Pair, objects: np.ndarray, bound: float) -> Iterator[D
     options = {"hw": (height // 4, width // 4), "num_classes": len(pair.config.classes)}
     options["mode"] = pair.jax.recipe.targets
     ours = np.asarray(jax.jit(centernet_jax.ObjectsToPoints(**options).__call__)(cells))
-    theirs = nhwc(centernet_torch.ObjectsToPoints(**options)(torch.as_tensor(cells)))
+    theirs = nhwc(centernet_torch.ObjectsToPoints(**options)(torch.as_tensor(cells, device=torch_device())))
     parts = {"heatmap": slice(0, -4), "offset": slice(-4, -2), "size": slice(-2, None)}
     for name, part in parts.items():
         yield difference(f"{name} target", {name: ours[..., part]}, {name: theirs[..., part]}, bound)
@@ -159,8 +181,8 @@ def _of_stage(tensors: dict[str, np.ndarray], stage: str) -> dict[str, np.ndarra
 
 
 def compare_learning_rates(recipe: Recipe) -> Iterator[Difference]:
-    """The schedule, at every step of it and some behind its end."""
-    steps = range(min(recipe.total_steps, 1000) + 3)
+    """The schedule, at every step and some behind its end."""
+    steps = range(recipe.total_steps + 3)
     # optax counts in int32
     ours = [float(centernet_jax.train.learning_rate(jnp.int32(step), recipe)) for step in steps]
     theirs = [float(centernet_torch.train.learning_rate(step, recipe)) for step in steps]
@@ -184,17 +206,24 @@ def train(pair: Pair, batches: Sequence[Batch]) -> tuple[Pair, dict, dict]:
 
 def compare_trained(pair: Pair, ours: dict, theirs: dict, bound: float, name: str) -> Iterator[Difference]:
     """Metrics of all steps, then Adam's moments, parameters and running statistics behind the last one."""
-    yield difference(f"{name}: losses", ours, theirs, bound)
+    for part in ("learning_rate", "loss"):
+        yield difference(f"{name}: {part}", {part: ours[part]}, {part: theirs[part]}, bound)
     adam = {n: pair.torch.optimizer.state[p] for n, p in pair.torch.model.named_parameters()}
     for moment, key in zip(moments_of(pair.jax), ("exp_avg", "exp_avg_sq"), strict=True):
-        yield difference(f"{name}: {key}", moment, {n: state[key].cpu().numpy() for n, state in adam.items()}, bound)
+        other = {n: state[key].cpu().numpy() for n, state in adam.items()}
+        # Each stage by itself: a squared gradient of the trunk is nothing beside one of the head.
+        parts = [(_of_stage(moment, part), _of_stage(other, part)) for part in stages.forward_stages(pair.config.depth)]
+        yield worst(difference(f"{name}: {key}", *sides, bound) for sides in parts)
     weights, other = to_torch(pair.jax.variables), to_numpy(pair.torch.model)
     parts = {"parameters": lambda n: "running" not in n, "running statistics": lambda n: "running" in n}
     for part, belongs in parts.items():
         own, others = ({n: t for n, t in side.items() if belongs(n)} for side in (weights, other))
         yield difference(f"{name}: {part}", own, others, bound)
-    counts = [{"step": np.array(int(state.step))} for state in (pair.jax, pair.torch)]
-    yield difference(f"{name}: count", *counts, 0)
+    counts = {"step": int(pair.jax.step)}
+    for path, count in optax.tree_utils.tree_get_all_with_path(pair.jax.opt_state, "count"):
+        counts[f"of the optimizer{jax.tree_util.keystr(path)}"] = int(count)
+    (step,) = {int(state["step"]) for state in adam.values()}
+    yield difference(f"{name}: count", counts, dict.fromkeys(counts, step) | {"step": pair.torch.step}, 0)
 
 
 def compare_training(pair: Pair, batches: Sequence[Batch], bound: float, name: str) -> Iterator[Difference]:
@@ -208,20 +237,33 @@ def compare_decoding(image_size: tuple[int, int], num_classes: int, dtype: str) 
     points = rng.normal(size=(2, image_size[0] // 4, image_size[1] // 4, num_classes + 4)).astype(dtype)
     points[..., :-4] = rng.integers(0, 9, points[..., :-4].shape) / 8
     ours = np.asarray(jax.jit(centernet_jax.PointsNonMaxSuppression().__call__)(points))
-    peaks = centernet_torch.PointsNonMaxSuppression()(torch.as_tensor(points).permute(0, 3, 1, 2))
+    peaks = centernet_torch.PointsNonMaxSuppression()(
+        torch.as_tensor(points, device=torch_device()).permute(0, 3, 1, 2)
+    )
     yield difference("peaks", {"points": ours}, {"points": nhwc(peaks)}, 0)
-    # As many boxes as there are cells at or above the least confidence, so that ties and the bound itself decide.
+    # One box fewer than the first image has cells at the least confidence: ties decide there, the bound in the other.
     options = {"objects_per_image": int((ours[0, ..., :-4] >= 0.875).sum()) - 1, "min_confidence": 0.875}
     scaled = jax.jit(lambda p: centernet_jax.ScaleObjects()(centernet_jax.PointsToObjects(**options)(p)))
     boxes = centernet_torch.ScaleObjects()(centernet_torch.PointsToObjects(**options)(peaks))
-    yield difference("boxes", {"objects": np.asarray(scaled(ours))}, {"objects": boxes.numpy()}, 0)
+    yield difference("boxes", {"objects": np.asarray(scaled(ours))}, {"objects": boxes.cpu().numpy()}, 0)
 
 
-def compare_detections(pair: Pair, pictures: Sequence[np.ndarray], bound: float) -> Iterator[Difference]:
+def compare_detections(
+    pair: Pair, pictures: Sequence[np.ndarray], bound: float, prefix: str = ""
+) -> Iterator[Difference]:
     """Whole detectors: uint8 pictures in, boxes in the pictures' own pixels out."""
     detectors = centernet_jax.Detector.of(pair.jax, pair.config), centernet_torch.Detector.of(pair.torch, pair.config)
     ours, theirs = (detector(pictures, 0.0) for detector in detectors)
-    if dtype_of(pair) == "float32":  # scores that differ by the last bit may change places
-        ours = [in_the_same_order(own, other) for own, other in zip(ours, theirs, strict=True)]
-    named = [{f"picture {i}": objects for i, objects in enumerate(side)} for side in (ours, theirs)]
-    yield difference("detections", *named, bound)
+    yield from compare_boxes(ours, theirs, dtype_of(pair), bound, f"{prefix}detections")
+
+
+def compare_boxes(ours: Sequence, theirs: Sequence, dtype: str, bound: float, name: str) -> Iterator[Difference]:
+    """Every box of every picture, best first (in float32 matched by class and place): pixels, classes, scores."""
+    if dtype == "float32":  # what differs by the last bit may change places
+        ours, theirs = zip(*map(in_the_same_order, ours, theirs), strict=True)
+    columns = {"boxes": (slice(0, 4), bound), "classes": (4, 0), "scores": (5, bound)}
+    for part, (column, limit) in columns.items():
+        named = [{f"picture {i}": rows[:, column] for i, rows in enumerate(side)} for side in (ours, theirs)]
+        found = difference(f"{name}: {part}", *named, limit)
+        nothing = not any(len(rows) for rows in theirs)
+        yield replace(found, where="nothing was detected", max_rel=math.inf) if nothing else found

@@ -1,7 +1,7 @@
 """How far two results of one stage lie apart, and where."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +35,11 @@ def difference(stage: str, ours: Mapping, theirs: Mapping, bound: float) -> Diff
     if largest:
         return Difference(stage, where, max_abs, max_abs / largest, bound)
     return Difference(stage, where, max_abs, max_abs * math.inf if max_abs else 0.0, bound)
+
+
+def worst(differences: Iterable[Difference]) -> Difference:
+    """The one with the greatest ratio; NaN outweighs every number."""
+    return max(differences, key=lambda one: math.inf if math.isnan(one.max_rel) else one.max_rel)
 
 
 def _unlike(ours: Mapping, theirs: Mapping) -> str:

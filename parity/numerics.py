@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Literal
 
 import jax
+import jax.numpy as jnp
 import torch
 
 DType = Literal["float64", "float32"]
@@ -30,3 +31,9 @@ def numerics(dtype: DType, device: Literal["cpu", "gpu"] = "cpu") -> Iterator[No
             yield
     finally:
         matmul.allow_tf32, cudnn.allow_tf32 = before
+
+
+def torch_device() -> str:
+    """torch's name for the device on which JAX computes."""
+    (device,) = jnp.zeros(()).devices()
+    return "cuda" if device.platform == "gpu" else "cpu"

@@ -18,9 +18,10 @@ import centernet_jax
 import centernet_torch
 from centernet_data.model_file import ModelConfig, check_tensors
 from centernet_jax.train import TrainState as JaxState
-from centernet_jax.weights import to_flax, to_torch
+from centernet_jax.weights import shapes, to_flax, to_torch
 from centernet_torch.train import TrainState as TorchState
 from centernet_torch.weights import to_numpy
+from parity.numerics import torch_device
 
 Variables = dict[str, dict]
 
@@ -46,7 +47,13 @@ def load_variables(module: nn.Module, variables: Mapping) -> None:
 
 
 def to_jax_state(state: TorchState, config: ModelConfig) -> JaxState:
-    """The torch training state in JAX: weights, running statistics, Adam's moments and the count of steps."""
+    """The torch training state in JAX: weights, running statistics, Adam's moments and the count of steps.
+
+    ValueError names a tensor that the model of `config` has otherwise.
+    """
+    network = centernet_jax.create_model(config)
+    expected = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    check_tensors(shapes(expected), _shapes(to_numpy(state.model)), "the torch model")
     variables = variables_of(state.model)
     moments = {"exp_avg": {}, "exp_avg_sq": {}}
     for name, parameter in state.model.named_parameters():
@@ -63,19 +70,23 @@ def to_jax_state(state: TorchState, config: ModelConfig) -> JaxState:
         step=jnp.asarray(state.step),
         params=variables["params"],
         batch_stats=variables["batch_stats"],
-        opt_state=opt_state,
-        model=centernet_jax.create_model(config),
+        opt_state=jax.tree.map(jnp.copy, opt_state),  # both counts are one array, and a step consumes each
+        model=network,
         recipe=state.recipe,
     )
 
 
 def to_torch_state(state: JaxState, config: ModelConfig) -> TorchState:
-    """The JAX training state in torch: weights, running statistics, Adam's moments and the count of steps."""
+    """The JAX training state in torch: weights, running statistics, Adam's moments and the count of steps, on the
+    same device. ValueError names a tensor that the model of `config` has otherwise."""
     dtype = getattr(torch, str(jax.tree.leaves(state.params)[0].dtype))
-    model = centernet_torch.create_model(config).to(dtype)
+    model = centernet_torch.create_model(config).to(torch_device(), dtype)
     load_variables(model, state.variables)
     optimizer = centernet_torch.train.create_optimizer(model, state.recipe)
     step, (mu, nu) = int(state.step), moments_of(state)
+    parameters = {name: tuple(p.shape) for name, p in model.named_parameters()}
+    for moments in (mu, nu):
+        check_tensors(parameters, _shapes(moments), "the moments")
     for name, parameter in model.named_parameters() if step else ():
         optimizer.state[parameter] = {
             "step": torch.tensor(float(step)),

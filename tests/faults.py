@@ -199,6 +199,14 @@ FAULTS = [
     ),
     Fault("size loss not weighted", TORCH + "loss", "CenterNetLoss.forward", "self.l_size_lambda * ", "", "size loss"),
     Fault(
+        "a tap of the pool's gradient lost",
+        JAX + "backbone",
+        "_gather_taps",
+        "after + from_next",
+        "after",
+        "gradient of stem",
+    ),
+    Fault(
         "decay the wrong way round",
         JAX + "backbone",
         "BatchNorm.__call__",
@@ -224,7 +232,7 @@ FAULTS = [
         "step 1: parameters",
     ),
     Fault("decay of biases too", JAX + "train", "create_optimizer", "p.ndim > 1", "p.ndim > 0", "step 1: parameters"),
-    Fault("no clipping", TORCH + "train", "clip_by_global_norm", "norm >= clip_norm", "norm < 0", "step 1: exp_avg"),
+    Fault("no clipping", TORCH + "train", "clip_by_global_norm", "not norm < clip_norm", "norm < 0", "step 1: exp_avg"),
     Fault(
         "beta2 0.99",
         TORCH + "train",
@@ -283,15 +291,17 @@ FAULTS = [
         "Detector.__call__",
         "self.config,",
         'ModelConfig(self.config.classes, self.config.image_size, "stretch"),',
-        "detections",
+        "detections: boxes",
     ),
-    Fault("statistics of the batch", TORCH + "detector", "detect", "model.eval()", "model.train()", "detections"),
+    Fault(
+        "statistics of the batch", TORCH + "detector", "detect", "model.eval()", "model.train()", "detections: boxes"
+    ),
     Fault(
         "stale statistics in the detector",
         TORCH + "detector",
         "Detector.of",
         "state.model.state_dict())",
         '{n: t for n, t in state.model.state_dict().items() if "running" not in n}, strict=False)',
-        "detections",
+        "detections: boxes",
     ),
 ]

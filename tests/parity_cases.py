@@ -35,7 +35,9 @@ def _colliding(rng, hw):
     """Five centres in one cell, among them twins of one size, and one in the next cell."""
     cell = 4 * rng.integers(3, hw // 4 - 3)
     centres = np.vstack([cell + rng.uniform(0, 4, (5, 2)), cell + np.array((1, 5))])
-    return np.column_stack([centres, rng.uniform(6, 40, (6, 2))])
+    sizes = rng.uniform(6, 40, (6, 2))
+    sizes[1] = sizes[0]
+    return np.column_stack([centres, sizes])
 
 
 def _border(rng, hw):

@@ -2,13 +2,18 @@
 
 import json
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from parity_cases import RECIPE, SMALL
 
 import centernet_jax
+import centernet_torch
 from centernet_data import cli
+from centernet_data.shapes import ShapesDataset
 from parity import command
 from parity.compare import Pair, cast
 from parity.difference import Difference, difference
@@ -77,12 +82,19 @@ def test_the_verdict_names_the_first_stage_that_parts():
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """The file of a small model, barely trained."""
+    """The file of a small model."""
     path = tmp_path_factory.mktemp("parity") / "model.safetensors"
-    classes = ("circle", "square", "triangle")
-    config = SMALL.__class__(**{**vars(SMALL), "classes": classes})
-    centernet_jax.Detector.of(centernet_jax.create_state(config, RECIPE), config).save(path)
+    save_model(path, ShapesDataset.classes)
     return path
+
+
+def save_model(path, classes):
+    """Untrained, but with scores that differ from place to place."""
+    config = replace(SMALL, classes=classes)
+    state = centernet_torch.create_state(config, RECIPE)
+    with torch.no_grad():
+        state.model.head.heatmap.conv2.weight.mul_(300)
+    centernet_torch.Detector.of(state, config).save(path)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -98,7 +110,8 @@ def test_the_command_checks_a_model(model, tmp_path, capsys, monkeypatch, dtype)
     assert written["agrees"] is True
     assert written["settings"]["dtype"] == dtype
     names = [stage["stage"] for stage in written["stages"]]
-    assert names[-2:] == ["boxes of 4 pictures", "average precision"]
+    assert names[0] == "as given: eval: images"
+    assert names[-2:] == ["4 pictures: scores", "average precision"]
     assert len(names) == len(lines) - 2
 
 
@@ -114,10 +127,15 @@ def test_the_command_ends_with_1_where_a_bound_is_broken(model, capsys, monkeypa
     [
         (["nowhere.safetensors"], "nowhere.safetensors"),
         (["--json", "nowhere/parity.json"], "its folder does not exist"),
+        (["two.safetensors", "--data", "shapes"], "its classes (circle, square, triangle) are not those of two.saf"),
+        (["three.safetensors", "--data", "shapes"], "shapes: [val] has no pictures"),
     ],
 )
 def test_bad_input_is_one_line(arguments, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    save_model(Path("two.safetensors"), ("one", "two"))
+    save_model(Path("three.safetensors"), ShapesDataset.classes)
+    monkeypatch.setattr("centernet_data.shapes.DEFAULT_COUNTS", {"train": 20, "val": 0})
     assert cli.main(["parity", *arguments]) == 2
     error = capsys.readouterr().err
     assert message in error

@@ -427,10 +427,10 @@ def test_bfloat16_is_read_or_refused(tmp_path, read):
 @pytest.mark.parametrize(
     ("expected", "found", "message"),
     [
-        ({"a": (1,), "b": (2,)}, {"a": (1,)}, r"the file lacks tensor b$"),
-        ({"a": (1,), "c": (2,), "b": (2,)}, {}, r"the file lacks tensor a and 2 more$"),
-        ({"a": (1,)}, {"a": (1,), "d": (2,), "c": ()}, r"the file has unknown tensor c and 1 more$"),
-        ({"a": (1,)}, {"b": (1,)}, r"the file lacks tensor a$"),
+        ({"a": (1,), "b": (2,)}, {"a": (1,)}, r"it lacks tensor b$"),
+        ({"a": (1,), "c": (2,), "b": (2,)}, {}, r"it lacks tensor a and 2 more$"),
+        ({"a": (1,)}, {"a": (1,), "d": (2,), "c": ()}, r"it has unknown tensor c and 1 more$"),
+        ({"a": (1,)}, {"b": (1,)}, r"it lacks tensor a$"),
         ({"a": (1, 2)}, {"a": (2, 1)}, r"tensor a has shape \(2, 1\), the model needs \(1, 2\)$"),
         ({"a": (1,), "b": ()}, {"a": (1,), "b": (1,)}, r"tensor b has shape \(1,\), the model needs \(\)$"),
     ],

@@ -132,9 +132,9 @@ class Parity:
     model: tyro.conf.Positional[Path | None] = None
     """A run's model.safetensors."""
     data: str | None = None
-    """With a model: also compare boxes and average precision on this data set (shapes, or a TOML file)."""
+    """With a model: train and detect on this data set (shapes, or a TOML file), and compare average precision too."""
     split: str = "val"
-    """Which section of the data set."""
+    """Which section of --data."""
     dtype: Literal["float64", "float32"] = "float64"
     """The precision in which both compute."""
     steps: int = 20

@@ -105,7 +105,7 @@ def check_tensors(
     for names, what in ((expected.keys() - found.keys(), "lacks"), (found.keys() - expected.keys(), "has unknown")):
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise ValueError(f"{path}: the file {what} tensor {min(names)}{more}")
+            raise ValueError(f"{path}: it {what} tensor {min(names)}{more}")
     for name, shape in expected.items():
         if tuple(found[name]) != tuple(shape):
             raise ValueError(f"{path}: tensor {name} has shape {tuple(found[name])}, the model needs {tuple(shape)}")
