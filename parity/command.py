@@ -17,7 +17,7 @@ from centernet_data.model_file import ModelConfig
 from centernet_data.recipe import Recipe
 from centernet_data.run_folder import write_text
 from centernet_data.shapes import ShapesDataset
-from centernet_data.source import open_dataset
+from centernet_data.source import open_for_model
 from centernet_data.transforms import NO_AUGMENTATION
 from parity.compare import BOUNDS, Pair, compare, compare_inference
 from parity.dataset import compare_dataset
@@ -55,23 +55,14 @@ def _differences(config: Parity) -> list[Difference]:
         return list(compare(pair, make_batches(scenes, FRESH, config.steps), some_pictures(scenes), bounds))
 
     pair = Pair.load(config.model, recipe, config.dtype)
-    dataset = _open(config, pair.config) if config.data else ShapesDataset("train", 200)
+    if config.data:
+        dataset = open_for_model(config.data, config.split, pair.config.classes, config.model)
+    else:
+        dataset = ShapesDataset("train", 200)
     batches, pictures = make_batches(dataset, pair.config, config.steps), some_pictures(dataset)
     found = list(compare_inference(pair, batches[0]["image"], pictures, bounds, "as given: "))
     found += compare(pair, batches, pictures, bounds)
     return found + (list(compare_dataset(pair, dataset, bounds.forward)) if config.data else [])
-
-
-def _open(config: Parity, model: ModelConfig) -> Dataset:
-    dataset = open_dataset(config.data, config.split)
-    if tuple(dataset.classes) != tuple(model.classes):
-        raise ValueError(
-            f"{config.data}: its classes ({', '.join(dataset.classes)}) are not those of {config.model} "
-            f"({', '.join(model.classes)})"
-        )
-    if len(dataset) == 0:
-        raise ValueError(f"{config.data}: [{config.split}] has no pictures")
-    return dataset
 
 
 def make_batches(dataset: Dataset, config: ModelConfig, steps: int) -> list[Batch]:

@@ -7,6 +7,7 @@ import copy
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -19,6 +20,7 @@ import torch
 import centernet_jax
 import centernet_torch
 from centernet_data.batches import Batch
+from centernet_data.evaluation import Detect
 from centernet_data.model_file import ModelConfig
 from centernet_data.recipe import Recipe
 from centernet_jax.train import TrainState as JaxState
@@ -97,18 +99,17 @@ def compare(
     `batches`: the first one for the single passes, all of them for as many training steps. `pictures` (uint8 RGB
     of any sizes) go through both detectors, with the weights that training ended on.
     """
-    num_classes = len(pair.config.classes)
     yield from compare_fresh_weights(pair.config, pair.jax.recipe)
     yield difference("weights", to_torch(pair.jax.variables), to_numpy(pair.torch.model), 0)
     yield from compare_forward(pair, batches[0]["image"], True, bounds.forward)
     yield from compare_targets(pair, batches[0]["objects"], bounds.forward)
     yield from compare_gradients(pair, batches[0], bounds)
     yield from compare_learning_rates(pair.jax.recipe)
-    yield from compare_training(pair, batches[:1], bounds.step, "step 1")
+    yield from compare_trained(*train(pair, batches[:1]), bounds.step, "step 1")
     trained = train(pair, batches)
     yield from compare_trained(*trained, bounds.training, f"step {len(batches)}")
     same = Pair(pair.config, trained[0].jax, to_torch_state(trained[0].jax, pair.config))
-    yield from compare_decoding(pair.config.image_size, num_classes, dtype_of(pair))
+    yield from compare_decoding(pair.config.image_size, len(pair.config.classes), dtype_of(pair))
     yield from compare_inference(same, batches[0]["image"], pictures, bounds, "")
 
 
@@ -227,11 +228,6 @@ def compare_trained(pair: Pair, ours: dict, theirs: dict, bound: float, name: st
     yield difference(f"{name}: count", counts, dict.fromkeys(counts, step) | {"step": pair.torch.step}, 0)
 
 
-def compare_training(pair: Pair, batches: Sequence[Batch], bound: float, name: str) -> Iterator[Difference]:
-    """`train`, then `compare_trained`."""
-    yield from compare_trained(*train(pair, batches), bound, name)
-
-
 def compare_decoding(image_size: tuple[int, int], num_classes: int, dtype: str) -> Iterator[Difference]:
     """Peaks and boxes of a made-up map full of plateaus and ties. Both are choices: they must be the same bits."""
     rng = np.random.default_rng(0)
@@ -249,12 +245,17 @@ def compare_decoding(image_size: tuple[int, int], num_classes: int, dtype: str) 
     yield difference("boxes", {"objects": np.asarray(scaled(ours))}, {"objects": boxes.cpu().numpy()}, 0)
 
 
+def detectors_of(pair: Pair) -> tuple[Detect, Detect]:
+    """Both detectors, which leave out no box for its score."""
+    packages = ((centernet_jax, pair.jax), (centernet_torch, pair.torch))
+    return tuple(partial(package.Detector.of(state, pair.config), min_confidence=0.0) for package, state in packages)
+
+
 def compare_detections(
     pair: Pair, pictures: Sequence[np.ndarray], bound: float, prefix: str = ""
 ) -> Iterator[Difference]:
     """Whole detectors: uint8 pictures in, boxes in the pictures' own pixels out."""
-    detectors = centernet_jax.Detector.of(pair.jax, pair.config), centernet_torch.Detector.of(pair.torch, pair.config)
-    ours, theirs = (detector(pictures, 0.0) for detector in detectors)
+    ours, theirs = (detect(pictures) for detect in detectors_of(pair))
     yield from compare_boxes(ours, theirs, dtype_of(pair), bound, f"{prefix}detections")
 
 

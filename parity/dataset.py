@@ -3,25 +3,17 @@
 import math
 from collections.abc import Iterator
 
-import centernet_jax
-import centernet_torch
 from centernet_data.dataset import Dataset
-from centernet_data.evaluation import NAMES, average_precision
-from parity.compare import Pair, compare_boxes, dtype_of
+from centernet_data.evaluation import NAMES, average_precision, detect_all
+from parity.compare import Pair, compare_boxes, detectors_of, dtype_of
 from parity.difference import Difference, difference
 
 AP_BOUND = 1e-6
-BATCH_SIZE = 16
 
 
 def compare_dataset(pair: Pair, dataset: Dataset, bound: float) -> Iterator[Difference]:
     """Every box of every picture, then COCO's summary and AP by class."""
-    detectors = centernet_jax.Detector.of(pair.jax, pair.config), centernet_torch.Detector.of(pair.torch, pair.config)
-    ours, theirs = [], []
-    for first in range(0, len(dataset), BATCH_SIZE):
-        pictures = [dataset.image(i) for i in range(first, min(first + BATCH_SIZE, len(dataset)))]
-        for side, detector in zip((ours, theirs), detectors, strict=True):
-            side += detector(pictures, 0.0)
+    ours, theirs = (list(detect_all(detect, dataset)) for detect in detectors_of(pair))
     yield from compare_boxes(ours, theirs, dtype_of(pair), bound, f"{len(dataset)} pictures")
     samples = [dataset.sample(i) for i in range(len(dataset))]
     results = [_known(average_precision(samples, side, dataset.classes)) for side in (ours, theirs)]

@@ -30,7 +30,7 @@ def difference(stage: str, ours: Mapping, theirs: Mapping, bound: float) -> Diff
     ours, theirs = ({name: np.asarray(t) for name, t in side.items()} for side in (ours, theirs))
     if unlike := _unlike(ours, theirs):
         return Difference(stage, unlike, math.inf, math.inf, bound)
-    max_abs, where = max((_farthest(name, ours[name], theirs[name]) for name in theirs), key=_badness)
+    max_abs, where = max((_farthest(name, ours[name], theirs[name]) for name in theirs), key=lambda f: _badness(f[0]))
     largest = max((float(np.abs(t).max()) for t in theirs.values() if t.size), default=0.0)
     if largest:
         return Difference(stage, where, max_abs, max_abs / largest, bound)
@@ -39,7 +39,7 @@ def difference(stage: str, ours: Mapping, theirs: Mapping, bound: float) -> Diff
 
 def worst(differences: Iterable[Difference]) -> Difference:
     """The one with the greatest ratio; NaN outweighs every number."""
-    return max(differences, key=lambda one: math.inf if math.isnan(one.max_rel) else one.max_rel)
+    return max(differences, key=lambda one: _badness(one.max_rel))
 
 
 def _unlike(ours: Mapping, theirs: Mapping) -> str:
@@ -62,5 +62,5 @@ def _farthest(name: str, ours: np.ndarray, theirs: np.ndarray) -> tuple[float, s
     return float(apart[index]), name + (f"[{', '.join(map(str, index))}]" if index else "")
 
 
-def _badness(farthest: tuple[float, str]) -> float:
-    return math.inf if math.isnan(farthest[0]) else farthest[0]
+def _badness(value: float) -> float:
+    return math.inf if math.isnan(value) else value

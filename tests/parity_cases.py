@@ -64,3 +64,9 @@ KINDS = {
     "colliding": _colliding,
     "border": _border,
 }
+
+
+def assert_all_agree(found):
+    found = list(found)
+    assert found
+    assert [one for one in found if not one.agrees] == []

@@ -5,7 +5,7 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
-from parity_cases import CLASSES, KINDS, RECIPE, batch
+from parity_cases import CLASSES, KINDS, RECIPE, assert_all_agree, batch
 
 import centernet_jax
 import centernet_torch
@@ -63,12 +63,6 @@ def random_pair(config, mode, dtype) -> Pair:
     statistics = jax.tree.map(lambda old, new: old + 10 * (new - old), state.batch_stats, behind)
     state = state.replace(batch_stats=statistics)
     return Pair(config, state, to_torch_state(state, config))
-
-
-def assert_all_agree(found):
-    found = list(found)
-    assert found
-    assert [one for one in found if not one.agrees] == []
 
 
 def test_no_stage_is_dead_or_saturated(case):

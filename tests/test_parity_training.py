@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from parity_cases import RECIPE
+from parity_cases import RECIPE, assert_all_agree
 
 import centernet_torch
 from centernet_data.batches import Batches
@@ -35,12 +35,6 @@ def same_weights(trained):
     """The model that JAX ended on, in both backends."""
     pair = trained[0]
     return pair._replace(torch=to_torch_state(pair.jax, pair.config))
-
-
-def assert_all_agree(found):
-    found = list(found)
-    assert found
-    assert [one for one in found if not one.agrees] == []
 
 
 def test_twenty_steps_agree(trained):

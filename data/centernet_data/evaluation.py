@@ -18,11 +18,12 @@ Detect = Callable[[Sequence[UInt8[np.ndarray, "_ _ 3"]]], list[Float[np.ndarray,
 def evaluate(detect: Detect, dataset: Dataset, batch_size: int = 16) -> dict:
     """Runs a detector over a whole data set, a few pictures at a time, and returns its `average_precision`."""
     samples = [dataset.sample(i) for i in range(len(dataset))]
-    detections = list(_detect_all(detect, dataset, batch_size))
+    detections = list(detect_all(detect, dataset, batch_size))
     return average_precision(samples, detections, dataset.classes)
 
 
-def _detect_all(detect: Detect, dataset: Dataset, batch_size: int) -> Iterator[Float[np.ndarray, "_ 6"]]:
+def detect_all(detect: Detect, dataset: Dataset, batch_size: int = 16) -> Iterator[Float[np.ndarray, "_ 6"]]:
+    """What a detector finds in each picture of a data set, which are read a few at a time."""
     for first in range(0, len(dataset), batch_size):
         yield from detect([dataset.image(i) for i in range(first, min(first + batch_size, len(dataset)))])
 

@@ -13,7 +13,7 @@ from centernet_data.drawing import draw_objects
 from centernet_data.evaluation import evaluate, report, without_nan
 from centernet_data.images import find_pictures, read_image
 from centernet_data.run_folder import write_picture, write_text
-from centernet_data.source import open_dataset
+from centernet_data.source import open_for_model
 
 
 def run_eval(config: Eval) -> dict:
@@ -21,14 +21,7 @@ def run_eval(config: Eval) -> dict:
     if config.json and not config.json.parent.is_dir():
         raise ValueError(f"{config.json}: its folder does not exist")
     detector = open_backend(config.backend).load(config.model)
-    dataset = open_dataset(config.data, config.split)
-    if tuple(dataset.classes) != tuple(detector.config.classes):
-        raise ValueError(
-            f"{config.data}: its classes ({', '.join(dataset.classes)}) are not those of {config.model} "
-            f"({', '.join(detector.config.classes)})"
-        )
-    if len(dataset) == 0:
-        raise ValueError(f"{config.data}: [{config.split}] has no pictures")
+    dataset = open_for_model(config.data, config.split, detector.config.classes, config.model)
     results = evaluate(lambda pictures: detector(pictures, 0.0), dataset)
     print(report(results))
     if config.json:

@@ -30,6 +30,20 @@ def open_dataset(data: str | Path, split: str) -> Dataset:
     return _open_section(path, _read_toml(path), split)
 
 
+def open_for_model(data: str | Path, split: str, classes: Sequence[str], model: Path) -> Dataset:
+    """One split of a data set whose classes are those of the model in the file `model`.
+
+    ValueError as from `open_dataset`, and if the classes differ or the split is without pictures.
+    """
+    dataset = open_dataset(data, split)
+    if tuple(dataset.classes) != tuple(classes):
+        raise ValueError(
+            f"{data}: its classes ({', '.join(dataset.classes)}) are not those of {model} ({', '.join(classes)})"
+        )
+    _require_pictures(data, split, dataset)
+    return dataset
+
+
 def open_train_and_val(data: str | Path) -> tuple[Dataset, Dataset | None]:
     """The splits "train" and "val" of a data set; None if it has no "val".
 
