@@ -1,0 +1,84 @@
+"""Reading annotation files in JSON: each value is of the right type, or one line says where it is wrong."""
+
+import json
+import sys
+from pathlib import Path
+
+_KINDS = {int: "a whole number", str: "a text", list: "a list", (int, str): "a whole number or a text"}
+
+
+def read_json(path: Path, format_name: str) -> "Record":
+    """The object at the top of a JSON file in UTF-8. ValueError, naming the file, if there is none."""
+    if not path.is_file():
+        raise ValueError(f"{path}: the annotation file does not exist")
+    try:
+        content = json.loads(path.read_bytes())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: not JSON: line {error.lineno}, column {error.colno}: {error.msg}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(
+            f"{path}: not {format_name}: its top level should be an object, but is a {type(content).__name__}"
+        )
+    return Record(content, f"{path}: not {format_name}")
+
+
+class Record:
+    """One JSON object, and where it stands: reading from it either gives the right type or says what is wrong."""
+
+    __slots__ = ("values", "where")  # a data set has a million of them
+
+    def __init__(self, values: object, where: str):
+        if not isinstance(values, dict):
+            raise ValueError(f"{where} should be an object with named values, but is {shown(values)}")
+        self.values = values
+        self.where = where
+
+    def get(self, key: str, kind: type | tuple[type, ...]):
+        if key not in self.values:
+            raise self.error(f"'{key}' is missing")
+        value = self.values[key]
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise self.error(f"'{key}' should be {_KINDS[kind]}, but is {shown(value)}")
+        return value
+
+    def error(self, what: str) -> ValueError:
+        return ValueError(f"{self.where}: {what}")
+
+
+def box_corners(record: Record) -> tuple[float, float, float, float]:
+    """The record's 'bbox' [x, y, width, height] as (x_min, y_min, x_max, y_max). ValueError, naming the record."""
+    bbox = record.get("bbox", list)
+    if len(bbox) != 4 or not all(_is_number(value) for value in bbox):
+        raise record.error(f"'bbox' should be four finite numbers, but is {shown(bbox)}")
+    x, y, width, height = bbox
+    if width < 0 or height < 0:
+        raise record.error(f"the width or height of its 'bbox' is negative: {shown(bbox)}")
+    return x, y, x + width, y + height
+
+
+def area(record: Record) -> float | None:
+    """The record's 'area', None if it has none. ValueError, naming the record, for what is no area."""
+    value = record.values.get("area")
+    if value is not None and not (_is_number(value) and value >= 0):
+        raise record.error(f"'area' should be a finite number, not negative, but is {shown(value)}")
+    return value
+
+
+def picture_size(record: Record) -> tuple[int, int]:
+    """The height and width of a picture in pixels. ValueError, naming the record, unless both are positive."""
+    height, width = record.get("height", int), record.get("width", int)
+    if height <= 0 or width <= 0:
+        raise record.error(f"its size should be positive, but is {width} x {height} (width x height)")
+    return height, width
+
+
+def shown(value: object) -> str:
+    """The value as an error message shows it: one line, not too long."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
