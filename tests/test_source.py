@@ -9,6 +9,7 @@ from centernet_data.source import open_dataset, open_train_and_val
 
 COCO = 'format = "coco"\n[train]\nimages = "pictures"\nannotations = "train.json"\n'
 VAL = '[val]\nimages = "pictures"\nannotations = "val.json"\n'
+COCOTEXT = COCO.replace('"coco"', '"cocotext"') + 'split = "train"\n'
 VOC = 'format = "voc"\n[train]\nroot = "voc"\nsplit = "train"\n'
 
 
@@ -61,6 +62,18 @@ def test_voc_and_sections_of_any_name(folder):
     assert len(dataset.sample(0).objects) == 1
 
 
+def test_cocotext_with_its_options(folder):
+    word = {"class": "handwritten", "legibility": "illegible", "image_id": 0, "bbox": [1, 2, 3, 4], "area": 9}
+    image = {"file_name": "a.jpg", "width": 30, "height": 20, "set": "train"}
+    (folder / "train.json").write_text(json.dumps({"imgs": {"0": image}, "anns": {"1": word}}))
+    assert len(open_dataset(write(folder, COCOTEXT), "train").sample(0).ignored) == 1
+    kept = "ignore_illegible = false\n" + COCOTEXT
+    assert len(open_dataset(write(folder, kept), "train").sample(0).objects) == 1
+    assert len(open_dataset(write(folder, "least_area = 0.1\n" + kept), "train").sample(0).ignored) == 1
+    by_class = 'classes = ["handwritten"]\n' + kept
+    assert open_dataset(write(folder, by_class), "train").classes == ("handwritten",)
+
+
 def test_shapes_are_built_in():
     train, val = open_train_and_val("shapes")
     assert train.classes == val.classes
@@ -71,8 +84,8 @@ def test_shapes_are_built_in():
     ("text", "message"),
     [
         ('format = "coco"\nclasses = dog\n', "not TOML: .*line 2"),
-        ("", "'format' is missing; it says one of: coco, voc"),
-        ('format = "yolo"', "no such format: 'yolo'; there are: coco, voc"),
+        ("", "'format' is missing; it says one of: coco, cocotext, voc"),
+        ('format = "yolo"', "no such format: 'yolo'; there are: coco, cocotext, voc"),
         ("format = ['coco']", r"no such format: \['coco'\]"),
         ('format = "coco"', r"there is no section \[train\]; there are: none"),
         ('format = "coco"\n[val]\n[test]', r"there is no section \[train\]; there are: val, test"),
@@ -85,6 +98,12 @@ def test_shapes_are_built_in():
         (COCO.replace("images =", "#"), r"'images' of \[train\] is missing"),
         (COCO.replace('"train.json"', "5"), r"'annotations' of \[train\] should be a text, but is 5"),
         (VOC.replace("split =", "#"), r"'split' of \[train\] is missing"),
+        (COCOTEXT.replace("split =", "#"), r"'split' of \[train\] is missing"),
+        ("least_area = 2\n" + COCOTEXT, "'least_area' should be a share from 0 to 1, but is 2"),
+        ("least_area = true\n" + COCOTEXT, "'least_area' should be a share from 0 to 1, but is True"),
+        ("least_area = nan\n" + COCOTEXT, "'least_area' should be a share from 0 to 1, but is nan"),
+        ("ignore_illegible = 1\n" + COCOTEXT, "'ignore_illegible' should be true or false, but is 1"),
+        ("least_area = 0.1\n" + COCO, "unknown key: least_area; there are: format, classes and sections"),
     ],
 )
 def test_bad_files(folder, text, message):

@@ -19,7 +19,7 @@ class Box(NamedTuple):
 
     corners: tuple[float, float, float, float]
     label: str
-    ignored: bool = False
+    ignored: str = ""  # what it is called, if it is one of those neither trained on nor scored
     area: float | None = None  # None: that of the clipped box
 
 
@@ -33,13 +33,11 @@ class Picture(NamedTuple):
     boxes: Sequence[Box]
 
 
-def dataset_of(
-    pictures: Iterable[Picture], classes: Sequence[str], ignored_kind: str, annotations: Path
-) -> PictureDataset:
+def dataset_of(pictures: Iterable[Picture], classes: Sequence[str], annotations: Path) -> PictureDataset:
     """The pictures, in their order, with the boxes of `classes`; a class's index is its place in `classes`.
 
     Boxes are clipped to their picture. Empty ones and those of other classes are left out; `notes` count these and
-    the ignored ones, which they call `ignored_kind`. ValueError, naming `annotations`, if picture files are missing.
+    the ignored ones. ValueError, naming `annotations`, if picture files are missing.
     """
     counts: Counter[str] = Counter()
     indices = {name: index for index, name in enumerate(classes)}
@@ -47,7 +45,6 @@ def dataset_of(
     for picture in pictures:
         samples.append(_sample(picture, indices, counts))
         paths.append(picture.path)
-        counts[f"{ignored_kind}, neither trained on nor scored"] += len(samples[-1].ignored)
     _require_files(paths, annotations)
     notes = tuple(f"{what}: {count}" for what, count in sorted(counts.items()) if count)
     return PictureDataset(tuple(classes), samples, paths, notes)
@@ -100,8 +97,9 @@ def _sample(picture: Picture, indices: dict[str, int], counts: Counter[str]) -> 
     rows, clipped_areas = objects_from_corners(corners, class_indices, picture.height, picture.width)
     given_areas = np.array([np.nan if box.area is None else box.area for box in boxes], float)
     areas = np.where(np.isnan(given_areas), clipped_areas, given_areas)
-    ignored = np.array([box.ignored for box in boxes], bool)
+    ignored = np.array([bool(box.ignored) for box in boxes], bool)
     full = clipped_areas > 0
+    counts.update(f"{boxes[i].ignored}, neither trained on nor scored" for i in np.flatnonzero(full & ignored))
     counts[_OTHER_CLASS] += len(picture.boxes) - len(boxes)
     counts[_EMPTY] += int((~full).sum())
     real = full & ~ignored

@@ -26,7 +26,7 @@ def read_coco(images: Path, annotations: Path, classes: Sequence[str] | None = N
     names = _category_names(category_records)
     chosen = chosen_classes(list(names.values()), classes, annotations)
     boxes = _boxes_by_image(box_records, _unique_ids(image_records), names)
-    return dataset_of(_pictures(images, image_records, boxes), chosen, "crowd regions", annotations)
+    return dataset_of(_pictures(images, image_records, boxes), chosen, annotations)
 
 
 def _records(content: Record, key: str, path: Path) -> list[Record]:
@@ -71,7 +71,8 @@ def _boxes_by_image(
             raise record.error(f"its image_id {image_id!r} is not among the images")
         if category_id not in names:
             raise record.error(f"its category_id {category_id!r} is not among the categories")
-        boxes[image_id].append(Box(box_corners(record), names[category_id], _is_crowd(record), area(record)))
+        ignored = "crowd regions" if _is_crowd(record) else ""
+        boxes[image_id].append(Box(box_corners(record), names[category_id], ignored, area(record)))
     return boxes
 
 

@@ -4,7 +4,13 @@ import json
 import sys
 from pathlib import Path
 
-_KINDS = {int: "a whole number", str: "a text", list: "a list", (int, str): "a whole number or a text"}
+_KINDS = {
+    int: "a whole number",
+    str: "a text",
+    list: "a list",
+    dict: "an object",
+    (int, str): "a whole number or a text",
+}
 
 
 def read_json(path: Path, format_name: str) -> "Record":

@@ -6,22 +6,29 @@ from pathlib import Path
 
 from centernet_data.boxes import listed
 from centernet_data.coco import read_coco
+from centernet_data.cocotext import read_cocotext
 from centernet_data.dataset import Dataset
 from centernet_data.shapes import ShapesDataset
 from centernet_data.voc import read_voc
 
-_SECTION_KEYS = {"coco": ("images", "annotations"), "voc": ("root", "split")}
+_SECTION_KEYS = {
+    "coco": ("images", "annotations"),
+    "cocotext": ("images", "annotations", "split"),
+    "voc": ("root", "split"),
+}
+_OPTIONS = {"cocotext": {"ignore_illegible": bool, "least_area": float}}  # what only one format has
 
 
 def open_dataset(data: str | Path, split: str) -> Dataset:
     """One split of a data set: of the generated one named "shapes", or of one that a TOML file describes:
 
-        format = "coco"              # or "voc"
+        format = "coco"              # or "cocotext" or "voc"
         classes = ["person"]         # optional: these alone, in this order
         [train]                      # one section per split
         images = "images"            # paths start from the TOML file's folder
         annotations = "train.json"   # for "voc" instead: root = "VOC2007" and split = "train"
 
+    "cocotext" takes a `split` too, and two options beside `classes`: ignore_illegible = true and least_area = 0.001.
     ValueError, naming the file and the record, for anything wrong in the TOML file or in what it points to.
     """
     if _is_builtin(data):
@@ -76,9 +83,12 @@ def _read_toml(path: Path) -> dict[str, object]:
 
 def _open_section(path: Path, content: dict[str, object], name: str) -> Dataset:
     kind, classes = _format(path, content), _classes(path, content)
-    first, second = _section(path, content, name, _SECTION_KEYS[kind])
+    options = _options(path, content, _OPTIONS.get(kind, {}))
+    first, second, *rest = _section(path, content, name, kind)
     if kind == "coco":
         return read_coco(path.parent / first, path.parent / second, classes)
+    if kind == "cocotext":
+        return read_cocotext(path.parent / first, path.parent / second, *rest, classes, **options)
     return read_voc(path.parent / first, second, classes)
 
 
@@ -100,10 +110,21 @@ def _classes(path: Path, content: dict[str, object]) -> list[str] | None:
     return classes
 
 
-def _section(path: Path, content: dict[str, object], name: str, keys: Sequence[str]) -> list[str]:
+def _options(path: Path, content: dict[str, object], kinds: dict[str, type]) -> dict[str, bool | float]:
+    options = {key: content[key] for key in kinds if key in content}
+    for key, value in options.items():
+        if kinds[key] is bool and not isinstance(value, bool):
+            raise ValueError(f"{path}: '{key}' should be true or false, but is {value!r}")
+        if kinds[key] is float and (type(value) not in (int, float) or not 0 <= value <= 1):
+            raise ValueError(f"{path}: '{key}' should be a share from 0 to 1, but is {value!r}")
+    return options
+
+
+def _section(path: Path, content: dict[str, object], name: str, kind: str) -> list[str]:
+    keys, known = _SECTION_KEYS[kind], ["format", "classes", *_OPTIONS.get(kind, {})]
     sections = {key: value for key, value in content.items() if isinstance(value, dict)}
-    if unknown := [key for key in content if key not in {"format", "classes", *sections}]:
-        raise ValueError(f"{path}: unknown key: {listed(unknown)}; there are: format, classes and sections")
+    if unknown := [key for key in content if key not in {*known, *sections}]:
+        raise ValueError(f"{path}: unknown key: {listed(unknown)}; there are: {listed(known)} and sections")
     if name not in sections:
         raise ValueError(f"{path}: there is no section [{name}]; there are: {listed(list(sections)) or 'none'}")
     section = sections[name]

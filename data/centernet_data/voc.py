@@ -20,7 +20,7 @@ def read_voc(root: Path, split: str, classes: Sequence[str] | None = None) -> Pi
     names = _split_names(root, split)
     chosen = chosen_classes(_all_classes(root / "Annotations"), classes, root / "Annotations")
     pictures = (_picture(root, name) for name in names)
-    return dataset_of(pictures, chosen, "difficult objects", _split_file(root, split))
+    return dataset_of(pictures, chosen, _split_file(root, split))
 
 
 class _Element:
@@ -111,7 +111,9 @@ def _box(item: _Element) -> Box:
     x_min, y_min, x_max, y_max = (item.number(f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax"))
     if x_max < x_min - 1 or y_max < y_min - 1:
         raise item.error(f"its box is reversed: xmin {x_min:g}, ymin {y_min:g}, xmax {x_max:g}, ymax {y_max:g}")
-    return Box((x_min - 1, y_min - 1, x_max, y_max), item.text("name"), _is_difficult(item))
+    return Box(
+        (x_min - 1, y_min - 1, x_max, y_max), item.text("name"), "difficult objects" if _is_difficult(item) else ""
+    )
 
 
 def _is_difficult(item: _Element) -> bool:
