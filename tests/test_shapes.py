@@ -6,6 +6,7 @@ from matplotlib.path import Path as Outline
 
 from centernet_data import shapes
 from centernet_data.shapes import Shape, ShapesDataset, clipped_box, layout, paint
+from centernet_data.textures import standing_out, vivid_colours
 
 SIZES = [(192, 192), (96, 160), (320, 256)]
 
@@ -122,7 +123,7 @@ def test_a_shape_is_drawn_at_its_pixels_and_not_half_a_pixel_beside():
 
 def test_pictures_show_what_the_samples_say(monkeypatch):
     """Outside the boxes, a picture is what it would be without any shape."""
-    monkeypatch.setattr(shapes, "_camera", lambda picture, random: picture)
+    monkeypatch.setattr(shapes, "camera", lambda picture, random: picture)
     dataset = ShapesDataset(count=25)
     pictures = [dataset.image(i) for i in range(25)]
     monkeypatch.setattr(shapes, "paint", lambda picture, random, shape: None)
@@ -182,5 +183,6 @@ def test_scenes_are_varied():
 def test_shapes_stand_out_against_what_is_behind_them():
     behind = np.random.default_rng(0).uniform(90, 160, (24, 3)).astype(np.float32)
     for seed in range(30):
-        colour = shapes._standing_out(np.random.default_rng(seed), behind)
+        colours = vivid_colours(np.random.default_rng(seed), 12)
+        colour = standing_out(colours, behind, shapes.COLOUR_DISTANCE)
         assert np.linalg.norm(colour - behind.mean(axis=0)) > 60

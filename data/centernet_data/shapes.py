@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from centernet_data.dataset import Sample
+from centernet_data.textures import background, camera, dull_colours, pattern, standing_out, vivid_colours
 
 CIRCLE, SQUARE, TRIANGLE = range(3)
 SPLIT_NUMBERS = {"train": 0, "val": 1}
@@ -29,8 +30,6 @@ PLACING_TRIES = 12
 GREATEST_TURN = 0.45  # radians either way, about 26 degrees
 VISIBLE_SHARE = 0.7  # of each shape, at least; well over the half that `layout` promises
 COLOUR_DISTANCE = 120  # of 255, by which a shape stands out against what is behind its outline
-# The eye takes dark blue on black for black, whatever the plain distance says.
-LUMA_WEIGHTS = np.array([0.30, 0.53, 0.17], np.float32)
 LETTERS = "BEFHKLMNPRSTWXYZ235"  # no O, Q, D, A, 0 or 4, which hold circles and triangles
 
 
@@ -125,13 +124,13 @@ def clipped_box(shape: Shape, size: tuple[int, int]) -> tuple[float, float, floa
 
 def render(random: np.random.Generator, shapes: list[Shape], size: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]:
     """Draws `shapes`, the last one foremost, over a random background; height and width are `size`."""
-    picture = _background(random, size)
+    picture = background(random, size, 6 * min(size) / REFERENCE_SIDE)
     for _ in range(random.integers(0, 6)):
         draw = CLUTTER[random.integers(len(CLUTTER))]
         draw(picture, random, min(size) / REFERENCE_SIDE)
     for shape in shapes:
         paint(picture, random, shape)
-    return _camera(picture, random)
+    return camera(picture, random)
 
 
 def _random_shape(random: np.random.Generator, size: tuple[int, int]) -> Shape:
@@ -233,10 +232,14 @@ def paint(picture: UInt8[np.ndarray, "h w 3"], random: np.random.Generator, shap
     """Draws the shape into `picture`, anti-aliased, in random colours that stand out against what is there."""
     window = _window(shape.outline, picture.shape[:2])
     behind = _colours_along(picture, shape.outline)
-    colour = _standing_out(random, behind)
+    colour = standing_out(vivid_colours(random, 12), behind, COLOUR_DISTANCE)
     part = _blend(picture[window], _coverage(shape.outline, window), _filling(random, window, colour))
     if random.random() < 0.3:
-        edge = _standing_out(random, np.concatenate([behind, np.repeat(colour[None], len(behind), axis=0)]))
+        edge = standing_out(
+            vivid_colours(random, 12),
+            np.concatenate([behind, np.repeat(colour[None], len(behind), axis=0)]),
+            COLOUR_DISTANCE,
+        )
         rim = _coverage(shape.outline, window) - _coverage(_shrunk(random, shape.outline), window)
         part = _blend(part, rim, edge)
     picture[window] = np.rint(part).astype(np.uint8)
@@ -252,33 +255,11 @@ def _colours_along(picture: UInt8[np.ndarray, "h w 3"], outline: Float[np.ndarra
     return picture[rows[inside], columns[inside]].astype(np.float32)
 
 
-def _standing_out(random: np.random.Generator, behind: Float[np.ndarray, "m 3"]) -> Float[np.ndarray, "3"]:
-    """The first random colour that differs enough from nearly all of `behind`, or else the best of a dozen."""
-    colours = _vivid_colours(random, 12)
-    distances = np.sqrt(((colours[:, None] - behind) ** 2) @ LUMA_WEIGHTS)
-    least = np.sort(distances, axis=1)[:, distances.shape[1] // 8]
-    good = np.flatnonzero(least >= COLOUR_DISTANCE)
-    return colours[good[0] if len(good) else np.argmax(least)]
-
-
-def _vivid_colours(random: np.random.Generator, count: int) -> Float[np.ndarray, "count 3"]:
-    """What shapes wear: a colour of any hue, with at least one strong and one weak channel."""
-    colours = random.uniform(0, 1, (count, 3))
-    low, high = colours.min(axis=1, keepdims=True), colours.max(axis=1, keepdims=True)
-    weak, strong = random.uniform(0, 50, (count, 1)), random.uniform(190, 255, (count, 1))
-    return (weak + (strong - weak) * (colours - low) / (high - low)).astype(np.float32)
-
-
-def _dull_colours(random: np.random.Generator, count: int) -> Float[np.ndarray, "count 3"]:
-    """What all else wears: greys of any brightness with a tint."""
-    return (random.uniform(30, 215, (count, 1)) + random.uniform(-30, 30, (count, 3))).astype(np.float32)
-
-
 def _filling(random: np.random.Generator, window: tuple[slice, slice], colour: Float[np.ndarray, "3"]) -> np.ndarray:
     if random.random() < 0.7:
         return colour
     height, width = (side.stop - side.start for side in window)
-    return colour + random.uniform(10, 40) * _pattern(random, height, width, finest=5.0)[..., None]
+    return colour + random.uniform(10, 40) * pattern(random, height, width, finest=5.0)[..., None]
 
 
 def _shrunk(random: np.random.Generator, outline: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
@@ -288,55 +269,6 @@ def _shrunk(random: np.random.Generator, outline: Float[np.ndarray, "n 2"]) -> F
 
 def _blend(part: np.ndarray, share: Float[np.ndarray, "h w"], colour: np.ndarray) -> Float[np.ndarray, "h w 3"]:
     return part + share[..., None] * (np.clip(colour, 0, 255) - part)
-
-
-def _background(random: np.random.Generator, size: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]:
-    first, second = _dull_colours(random, 2)
-    finest = 6 * min(size) / REFERENCE_SIDE
-    pattern = random.uniform(0.08, 0.3) * _pattern(random, *size, finest)
-    clouds = random.uniform(0, 18) * _clouds(random, *size, finest)
-    # Channel by channel: numpy is several times slower where the innermost axis has only three entries.
-    channels = [low + (high - low) * (0.5 + pattern) + clouds for low, high in zip(first, second, strict=True)]
-    return cv2.merge([np.clip(channel, 0, 255).astype(np.uint8) for channel in channels])
-
-
-def _pattern(random: np.random.Generator, height: int, width: int, finest: float) -> Float[np.ndarray, "h w"]:
-    """A gradient, clouds, stripes or checks, -1 .. 1, with no detail finer than `finest` pixels."""
-    patterns = (_gradient, _clouds, _stripes, _checks)
-    return patterns[random.integers(len(patterns))](random, height, width, finest)
-
-
-def _gradient(random: np.random.Generator, height: int, width: int, finest: float) -> Float[np.ndarray, "h w"]:
-    ramp = _ramp(random.uniform(0, 2 * np.pi), height, width)
-    return ramp / max(np.abs(ramp).max(), finest)
-
-
-def _clouds(random: np.random.Generator, height: int, width: int, finest: float) -> Float[np.ndarray, "h w"]:
-    spacing = np.exp(random.uniform(np.log(finest), np.log(max(finest, height, width) / 2 + finest)))
-    grid = random.uniform(-1, 1, (int(height / spacing) + 2, int(width / spacing) + 2)).astype(np.float32)
-    return np.clip(cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC), -1, 1)
-
-
-def _stripes(random: np.random.Generator, height: int, width: int, finest: float) -> Float[np.ndarray, "h w"]:
-    wave = _wave(random.uniform(0, 2 * np.pi), random.uniform(2, 10) * finest, height, width)
-    return np.clip(wave * random.uniform(1, 6), -1, 1)
-
-
-def _checks(random: np.random.Generator, height: int, width: int, finest: float) -> Float[np.ndarray, "h w"]:
-    angle, period = random.uniform(0, 2 * np.pi), random.uniform(2, 6) * finest
-    waves = _wave(angle, period, height, width) * _wave(angle + np.pi / 2, period, height, width)
-    return np.clip(waves * random.uniform(1, 4), -1, 1)
-
-
-def _wave(angle: float, period: float, height: int, width: int) -> Float[np.ndarray, "h w"]:
-    return np.sin(_ramp(angle, height, width) * np.float32(2 * np.pi / period))
-
-
-def _ramp(angle: float, height: int, width: int) -> Float[np.ndarray, "h w"]:
-    """The distance in pixels from the middle, along the direction of `angle`."""
-    down = (np.arange(height, dtype=np.float32) - height / 2) * np.float32(np.sin(angle))
-    right = (np.arange(width, dtype=np.float32) - width / 2) * np.float32(np.cos(angle))
-    return down[:, None] + right
 
 
 def _line(picture: UInt8[np.ndarray, "h w 3"], random: np.random.Generator, scale: float) -> None:
@@ -381,18 +313,8 @@ def _points(random: np.random.Generator, picture: UInt8[np.ndarray, "h w 3"], co
 
 
 def _colour(random: np.random.Generator) -> list[float]:
-    return _dull_colours(random, 1)[0].clip(0, 255).tolist()
+    return dull_colours(random, 1)[0].clip(0, 255).tolist()
 
 
 def _thickness(random: np.random.Generator, scale: float) -> int:
     return max(1, round(random.integers(1, 4) * scale))
-
-
-def _camera(picture: UInt8[np.ndarray, "h w 3"], random: np.random.Generator) -> UInt8[np.ndarray, "h w 3"]:
-    """What a camera adds: slight blur, noise and a change of brightness."""
-    if random.random() < 0.4:
-        picture = cv2.GaussianBlur(picture, (5, 5), random.uniform(0.4, 0.9))
-    grain = random.integers(0, 256, picture.shape[:2], np.uint8)  # ten times faster than normal noise
-    strength, gain = random.uniform(0, 0.1), random.uniform(0.8, 1.12)
-    brightness = random.uniform(-12, 12) - 127.5 * strength
-    return cv2.addWeighted(picture, gain, cv2.merge([grain] * 3), strength, brightness)
