@@ -6,7 +6,6 @@ from matplotlib.path import Path as Outline
 
 from centernet_data import shapes
 from centernet_data.shapes import Shape, ShapesDataset, clipped_box, layout, paint
-from centernet_data.textures import standing_out, vivid_colours
 
 SIZES = [(192, 192), (96, 160), (320, 256)]
 
@@ -183,6 +182,5 @@ def test_scenes_are_varied():
 def test_shapes_stand_out_against_what_is_behind_them():
     behind = np.random.default_rng(0).uniform(90, 160, (24, 3)).astype(np.float32)
     for seed in range(30):
-        colours = vivid_colours(np.random.default_rng(seed), 12)
-        colour = standing_out(colours, behind, shapes.COLOUR_DISTANCE)
+        colour = shapes._standing_out(np.random.default_rng(seed), behind)
         assert np.linalg.norm(colour - behind.mean(axis=0)) > 60

@@ -1,6 +1,7 @@
 """Words as ink: the fonts that matplotlib and Pillow ship, as they are or shaken as by a hand."""
 
 from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,7 +49,7 @@ class Letter(NamedTuple):
 def printed(text: str, face: str, size: int) -> Ink:
     """The text in a face of `PRINTED`, `size` pixels to the em."""
     letters = [_letter(letter, face, size) for letter in text]
-    pens = np.cumsum([0, *(letter.advance for letter in letters[:-1])])
+    pens = accumulate((letter.advance for letter in letters[:-1]), initial=0)
     lefts = [pen + letter.left for pen, letter in zip(pens, letters, strict=True)]
     return _composed([letter.ink for letter in letters], lefts, [0] * len(text))
 

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from centernet_data.dataset import Sample
-from centernet_data.textures import background, camera, dull_colours, pattern, standing_out, vivid_colours
+from centernet_data.textures import background, camera, dull_colours, pattern, vivid_colours
 
 CIRCLE, SQUARE, TRIANGLE = range(3)
 SPLIT_NUMBERS = {"train": 0, "val": 1}
@@ -30,6 +30,8 @@ PLACING_TRIES = 12
 GREATEST_TURN = 0.45  # radians either way, about 26 degrees
 VISIBLE_SHARE = 0.7  # of each shape, at least; well over the half that `layout` promises
 COLOUR_DISTANCE = 120  # of 255, by which a shape stands out against what is behind its outline
+# The eye takes dark blue on black for black, whatever the plain distance says.
+LUMA_WEIGHTS = np.array([0.30, 0.53, 0.17], np.float32)
 LETTERS = "BEFHKLMNPRSTWXYZ235"  # no O, Q, D, A, 0 or 4, which hold circles and triangles
 
 
@@ -232,14 +234,10 @@ def paint(picture: UInt8[np.ndarray, "h w 3"], random: np.random.Generator, shap
     """Draws the shape into `picture`, anti-aliased, in random colours that stand out against what is there."""
     window = _window(shape.outline, picture.shape[:2])
     behind = _colours_along(picture, shape.outline)
-    colour = standing_out(vivid_colours(random, 12), behind, COLOUR_DISTANCE)
+    colour = _standing_out(random, behind)
     part = _blend(picture[window], _coverage(shape.outline, window), _filling(random, window, colour))
     if random.random() < 0.3:
-        edge = standing_out(
-            vivid_colours(random, 12),
-            np.concatenate([behind, np.repeat(colour[None], len(behind), axis=0)]),
-            COLOUR_DISTANCE,
-        )
+        edge = _standing_out(random, np.concatenate([behind, np.repeat(colour[None], len(behind), axis=0)]))
         rim = _coverage(shape.outline, window) - _coverage(_shrunk(random, shape.outline), window)
         part = _blend(part, rim, edge)
     picture[window] = np.rint(part).astype(np.uint8)
@@ -253,6 +251,15 @@ def _colours_along(picture: UInt8[np.ndarray, "h w 3"], outline: Float[np.ndarra
     height, width = picture.shape[:2]
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
     return picture[rows[inside], columns[inside]].astype(np.float32)
+
+
+def _standing_out(random: np.random.Generator, behind: Float[np.ndarray, "m 3"]) -> Float[np.ndarray, "3"]:
+    """The first random colour that differs enough from nearly all of `behind`, or else the best of a dozen."""
+    colours = vivid_colours(random, 12)
+    distances = np.sqrt(((colours[:, None] - behind) ** 2) @ LUMA_WEIGHTS)
+    least = np.sort(distances, axis=1)[:, distances.shape[1] // 8]
+    good = np.flatnonzero(least >= COLOUR_DISTANCE)
+    return colours[good[0] if len(good) else np.argmax(least)]
 
 
 def _filling(random: np.random.Generator, window: tuple[slice, slice], colour: Float[np.ndarray, "3"]) -> np.ndarray:

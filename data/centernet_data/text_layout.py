@@ -54,11 +54,23 @@ class _Style(NamedTuple):
     case: str
 
 
+class _Inked(NamedTuple):
+    text: str
+    handwritten: bool
+    outline: Float[np.ndarray, "n 2"]
+
+
+class _Written(NamedTuple):
+    ink: UInt8[np.ndarray, "h w"]
+    words: list[_Inked]
+    outlined: int
+
+
 _Lines = Sequence[tuple[_Style, Sequence[str]]]
 
 
 def layout(random: np.random.Generator, size: tuple[int, int]) -> list[Block]:
-    """The blocks of words of one scene of `size` (height, width). They do not overlap; each word is at least partly seen.
+    """The blocks of words of one scene of `size` (height, width). They do not overlap; something of each word is seen.
 
     Two fifths are pages of one block, a quarter has a sign with few large words, in the rest words are strewn about.
     """
@@ -68,28 +80,9 @@ def layout(random: np.random.Generator, size: tuple[int, int]) -> list[Block]:
     taken, blocks = np.zeros(size, np.uint8), []
     if kind < 0.65:
         _place(random, blocks, taken, _sign(random, size, SIGN_EMS), near_middle=True)
-    for _ in range(random.integers(0, 3) if kind < 0.65 else random.integers(2, 9)):
+    for _ in range(random.integers(0, 3) if kind < 0.65 else random.integers(2, 8)):
         _place(random, blocks, taken, _sign(random, size, STREWN_EMS), near_middle=False)
     return blocks
-
-
-def clipped_box(outline: Float[np.ndarray, "n 2"], size: tuple[int, int]) -> tuple[float, float, float, float] | None:
-    """(y_centre, x_centre, height, width) of the part of a convex outline that lies in the picture, None if none.
-
-    The outline is that of pixels' centres (x, y), the box that of the whole pixels.
-    """
-    (left, top), (right, bottom) = _extremes(outline)
-    if left < 0 or top < 0 or right > size[1] or bottom > size[0]:
-        outline = _clipped(outline, size)
-        if len(outline) == 0:
-            return None
-        (left, top), (right, bottom) = _extremes(outline)
-        left, top, right, bottom = max(left, 0), max(top, 0), min(right, size[1]), min(bottom, size[0])
-    return (top + bottom) / 2, (left + right) / 2, bottom - top, right - left
-
-
-def _extremes(outline: Float[np.ndarray, "n 2"]) -> list[list[float]]:
-    return [(outline.min(axis=0) - 0.5).tolist(), (outline.max(axis=0) + 0.5).tolist()]
 
 
 def project(matrix: Float[np.ndarray, "3 3"], points: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
@@ -106,13 +99,15 @@ def corners(mask: UInt8[np.ndarray, "h w"]) -> Float[np.ndarray, "4 2"]:
 
 def _page(random: np.random.Generator, size: tuple[int, int]) -> list[Block]:
     style = _style(random, _em(random, size, PAGE_EMS), by_hand=0.25)
-    height, width = np.array(size) * random.uniform(0.5, 1, 2)
+    height, width = np.array(size) * random.uniform(0.45, 0.95, 2)
     lines = _page_lines(random, style, height, width)
-    ink, words = _typeset(random, lines, random.uniform(1.15, 1.7), centred=False, outlined=0)
+    what = _typeset(random, lines, random.uniform(1.15, 1.7), centred=False, outlined=0)
     turn = random.normal(0, 0.03) if random.random() < 0.7 else random.normal(0, 0.15)
-    centre = np.array(size[::-1]) * random.uniform(0.4, 0.6, 2)
-    matrix = _homography(random, ink, centre, turn, tilt=random.choice([0.1, 0.3, 0.6]))
-    return [_block(ink, matrix, words, size, outlined=0, is_page=True)]
+    frame = np.array(size[::-1])
+    room = np.maximum(frame - what.ink.shape[::-1], 0.08 * frame) / 2
+    centre = frame / 2 + random.uniform(-1, 1, 2) * room
+    matrix = _homography(random, what.ink, centre, turn, tilt=random.choice([0.1, 0.3, 0.6]))
+    return [_block(what, matrix, size, is_page=True)]
 
 
 def _page_lines(random: np.random.Generator, style: _Style, height: float, width: float) -> _Lines:
@@ -139,12 +134,6 @@ def _texts(random: np.random.Generator, style: _Style, width: float) -> list[str
     return texts
 
 
-class _Written(NamedTuple):
-    ink: UInt8[np.ndarray, "h w"]
-    words: list[tuple[str, bool, Float[np.ndarray, "n 2"]]]
-    outlined: int
-
-
 def _sign(random: np.random.Generator, size: tuple[int, int], ems: tuple[float, float]) -> _Written:
     texts = [[random_word(random) for _ in range(random.integers(1, 3))] for _ in range(random.integers(1, 4))]
     longest = max(sum(map(len, line)) + len(line) for line in texts)
@@ -154,13 +143,14 @@ def _sign(random: np.random.Generator, size: tuple[int, int], ems: tuple[float, 
     outlined = 1 + em // 24 if em > 20 and random.random() < 0.2 else 0
     lines = [(style, [getattr(text, style.case)() for text in line]) for line in texts]
     leading = random.uniform(1.05, 1.5)
-    return _Written(*_typeset(random, lines, leading, random.random() < 0.5, outlined), outlined)
+    return _typeset(random, lines, leading, random.random() < 0.5, outlined)
 
 
 def _style(random: np.random.Generator, em: int, by_hand: float) -> _Style:
     handwritten = random.random() < by_hand
     faces = WRITTEN if handwritten else PRINTED
     case = ("lower", "lower", "title", "upper")[random.integers(3 if handwritten else 4)]  # no hand writes so
+    em = round(em * SIZE_STEP**2) if handwritten else em  # hands write larger, or nobody could read it
     return _Style(faces[random.integers(len(faces))], handwritten, em, case)
 
 
@@ -171,15 +161,13 @@ def _em(random: np.random.Generator, size: tuple[int, int], ems: tuple[float, fl
     return round(SMALLEST_EM * SIZE_STEP ** max(round(np.log(em / SMALLEST_EM) / np.log(SIZE_STEP)), 0))
 
 
-def _typeset(
-    random: np.random.Generator, lines: _Lines, leading: float, centred: bool, outlined: int
-) -> tuple[UInt8[np.ndarray, "h w"], list[tuple[str, bool, Float[np.ndarray, "n 2"]]]]:
-    """The lines below each other as one ink, and each word's text, whether by hand, and outline in it."""
+def _typeset(random: np.random.Generator, lines: _Lines, leading: float, centred: bool, outlined: int) -> _Written:
+    """The lines below each other as one ink; words too faint to be seen are left out."""
     margin = outlined + 2 + int(lines[0][0].em * random.uniform(0.1, 0.7))
     placed, base, bottom = [], 0, margin
     for style, texts in lines:
         inks = [_write(random, text, style) for text in texts]
-        base = max(base + int(leading * style.em), bottom + max(ink.rise for ink in inks) + 1)
+        base = max(base + int(leading * style.em), bottom + max(ink.rise for ink in inks) + 1 + 2 * outlined)
         bottom = base + max(len(ink.mask) - ink.rise for ink in inks)
         space = max(3, round(style.em * random.uniform(0.25, 0.5))) + 2 * outlined
         lefts = np.cumsum([0, *(ink.mask.shape[1] + space for ink in inks)])
@@ -189,12 +177,11 @@ def _typeset(
     for style, texts, inks, lefts, base in placed:
         indent = margin + ((width - lefts[-1]) // 2 if centred else 0)
         for text, ink, left in zip(texts, inks, lefts[:-1] + indent, strict=True):
-            top = base - ink.rise
-            canvas[top : top + ink.mask.shape[0], left : left + ink.mask.shape[1]] |= ink.mask
-            outline = visible_outline(ink.mask)
+            outline, top = visible_outline(ink.mask), base - ink.rise
             if outline is not None:
-                words.append((text, style.handwritten, _widened(outline, outlined) + np.array([left, top])))
-    return canvas, words
+                canvas[top : top + ink.mask.shape[0], left : left + ink.mask.shape[1]] = ink.mask
+                words.append(_Inked(text, style.handwritten, _widened(outline, outlined) + np.array([left, top])))
+    return _Written(canvas, words, outlined)
 
 
 def _write(random: np.random.Generator, text: str, style: _Style) -> Ink:
@@ -227,7 +214,7 @@ def _place(
         area = cv2.fillConvexPoly(np.zeros(size, np.uint8), np.rint(frame).astype(np.int32), 1)
         if not cv2.countNonZero(cv2.bitwise_and(area, taken)):
             taken |= area
-            blocks.append(_block(what.ink, matrix, what.words, size, what.outlined, is_page=False))
+            blocks.append(_block(what, matrix, size, is_page=False))
             return
 
 
@@ -246,23 +233,45 @@ def _homography(
     return cv2.getPerspectiveTransform(flat.astype(np.float32), seen.astype(np.float32))
 
 
-def _block(
-    ink: UInt8[np.ndarray, "h w"], matrix: np.ndarray, words: list, size: tuple[int, int], outlined: int, is_page: bool
-) -> Block:
-    seen = []
-    for text, handwritten, outline in words:
-        (left, top), (right, bottom) = _extremes(outline)
-        quad = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
-        box = clipped_box(project(matrix, outline), size)
-        if box is not None:
-            seen.append(Word(text, handwritten, box, project(matrix, quad)))
-    return Block(ink, matrix, tuple(seen), outlined, is_page)
+def _block(what: _Written, matrix: Float[np.ndarray, "3 3"], size: tuple[int, int], is_page: bool) -> Block:
+    ink, words, outlined = what
+    if not words:
+        return Block(ink, matrix, (), outlined, is_page)
+    starts = np.cumsum([0, *(len(word.outline) for word in words[:-1])])
+    flat = np.concatenate([word.outline for word in words])
+    seen = project(matrix, flat)
+    (left, top), (right, bottom) = _extremes(flat, starts).transpose(0, 2, 1)
+    quads = project(matrix, np.stack([left, top, right, top, right, bottom, left, bottom], axis=1).reshape(-1, 2))
+    boxes = _boxes(seen, starts, size)
+    words_seen = tuple(
+        Word(word.text, word.handwritten, tuple(box), quad)
+        for word, box, quad in zip(words, boxes.tolist(), quads.reshape(-1, 4, 2), strict=True)
+        if min(box[2:]) > 0
+    )
+    return Block(ink, matrix, words_seen, outlined, is_page)
 
 
-def _clipped(points: Float[np.ndarray, "n 2"], size: tuple[int, int]) -> Float[np.ndarray, "m 2"]:
-    """The part of a convex polygon that lies inside the picture; without vertices if there is none."""
+def _extremes(points: Float[np.ndarray, "n 2"], starts: np.ndarray) -> Float[np.ndarray, "2 w 2"]:
+    """The least and the greatest (x, y) of whole pixels, given the pixels' centres of one outline after the other."""
+    low, high = np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)
+    return np.stack([low - 0.5, high + 0.5])
+
+
+def _boxes(points: Float[np.ndarray, "n 2"], starts: np.ndarray, size: tuple[int, int]) -> Float[np.ndarray, "w 4"]:
+    """(y_centre, x_centre, height, width) of what the picture shows of each outline; sides of 0 if that is nothing."""
+    low, high = _extremes(points, starts)
+    frame = np.array(size[::-1])
+    for index in np.flatnonzero((low < 0).any(axis=1) | (high > frame).any(axis=1)):
+        last = starts[index + 1] if index + 1 < len(starts) else None
+        part = _clipped(points[starts[index] : last], size)
+        low[index], high[index] = _extremes(part, np.array([0]))[:, 0] if len(part) else (0, 0)
+    low, high = np.clip(low, 0, frame), np.clip(high, 0, frame)
+    return np.concatenate([(low + high)[:, ::-1] / 2, (high - low)[:, ::-1]], axis=1)
+
+
+def _clipped(outline: Float[np.ndarray, "n 2"], size: tuple[int, int]) -> Float[np.ndarray, "m 2"]:
+    """The part of a convex outline that lies inside the picture; without vertices if there is none."""
     height, width = size
-    inside = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
-    hull = cv2.convexHull(points.astype(np.float32))
-    area, part = cv2.intersectConvexConvex(hull, inside)
+    frame = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    area, part = cv2.intersectConvexConvex(cv2.convexHull(outline.astype(np.float32)), frame)
     return part.reshape(-1, 2).astype(float) if area > 0 else np.zeros((0, 2))

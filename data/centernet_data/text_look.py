@@ -12,12 +12,12 @@ from centernet_data.textures import (
     dull_colours,
     gradient,
     pattern,
-    standing_out,
     vivid_colours,
 )
+from centernet_data.transforms import GREY
 
-CONTRAST = 100  # of 255, by which ink stands out against what is behind it
-BUSY = 38  # standard deviation of brightness, of 255, above which words need a plate behind them
+CONTRAST = 85  # of 255 in brightness, by which ink stands out against what is behind it
+BUSY = 28  # standard deviation of brightness, of 255, above which words need a plate behind them
 
 Picture = UInt8[np.ndarray, "h w 3"]
 Mask = UInt8[np.ndarray, "h w"]
@@ -81,9 +81,8 @@ def _fixed(points: Float[np.ndarray, "n 2"]) -> np.ndarray:
     return np.rint((points - 0.5) * 16).astype(np.int32)
 
 
-def _plain(random: np.random.Generator) -> list[float]:
-    colours = dull_colours(random, 1) if random.random() < 0.7 else vivid_colours(random, 1)
-    return colours[0].clip(0, 255).tolist()
+def _plain(random: np.random.Generator) -> tuple[float, ...]:
+    return _scalar((dull_colours if random.random() < 0.7 else vivid_colours)(random, 1)[0])
 
 
 def _paint(picture: Picture, random: np.random.Generator, block: Block) -> None:
@@ -92,14 +91,14 @@ def _paint(picture: Picture, random: np.random.Generator, block: Block) -> None:
         _lay_paper(picture, random, block)
     elif random.random() < 0.35 or _brightness(_behind(picture, block)).std() > BUSY:
         _fix_plate(picture, random, block)
-    colour = standing_out(_ink_colours(random, block.is_page), _behind(picture, block), CONTRAST)
+    colour = _standing_out(_ink_colours(random, block.is_page), _behind(picture, block))
     ink = _warped(block.ink, block, window)
     if not block.is_page and random.random() < 0.25:
         _cast_shadow(picture, random, ink, window)
     if block.outlined:
         wide = cv2.dilate(block.ink, np.ones((1 + 2 * block.outlined,) * 2, np.uint8))
         _blend(picture, window, _warped(wide, block, window), colour)
-        colour = standing_out(_ink_colours(random, False), colour[None], CONTRAST)
+        colour = _standing_out(_ink_colours(random, False), colour[None])
     elif random.random() < 0.4:
         ink = cv2.convertScaleAbs(ink, alpha=random.uniform(0.75, 1))
     _blend(picture, window, ink, _shaded(random, window, colour) if random.random() < 0.25 else colour)
@@ -114,7 +113,15 @@ def _behind(picture: Picture, block: Block) -> Float[np.ndarray, "n 3"]:
 
 
 def _brightness(colours: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n"]:
-    return colours.mean(axis=1)
+    return colours @ GREY.astype(np.float32)
+
+
+def _standing_out(colours: Float[np.ndarray, "n 3"], behind: Float[np.ndarray, "m 3"]) -> Float[np.ndarray, "3"]:
+    """The first colour that differs enough in brightness from nearly all of `behind`, or else the best."""
+    distances = np.abs(_brightness(colours)[:, None] - _brightness(behind))
+    least = np.sort(distances, axis=1)[:, len(behind) // 8]
+    good = np.flatnonzero(least >= CONTRAST)
+    return colours[good[0] if len(good) else np.argmax(least)]
 
 
 def _ink_colours(random: np.random.Generator, is_page: bool) -> Float[np.ndarray, "n 3"]:
@@ -185,7 +192,11 @@ def _shaded(random: np.random.Generator, window: tuple[slice, slice], colour: np
 
 
 def _flat(height: int, width: int, colour: np.ndarray) -> Picture:
-    return cv2.merge([np.full((height, width), round(level), np.uint8) for level in np.clip(colour, 0, 255).tolist()])
+    return cv2.merge([np.full((height, width), round(level), np.uint8) for level in _scalar(colour)])
+
+
+def _scalar(colour: np.ndarray) -> tuple[float, ...]:
+    return tuple(min(max(level, 0.0), 255.0) for level in colour.tolist())
 
 
 def _cast_shadow(picture: Picture, random: np.random.Generator, ink: Mask, window: tuple[slice, slice]) -> None:
@@ -199,7 +210,7 @@ def _lit(picture: Picture, random: np.random.Generator) -> Picture:
     """Light that falls off to one side, or the shadow of something."""
     height, width = picture.shape[:2]
     field = gradient(random, height, width, 5) if random.random() < 0.6 else clouds(random, height, width, 40)
-    light = np.clip(255 - random.uniform(20, 75) * (1 + field), 0, 255).astype(np.uint8)
+    light = np.clip(255 - random.uniform(10, 55) * (1 + field), 0, 255).astype(np.uint8)
     return cv2.multiply(picture, cv2.merge([light] * 3), scale=1 / 255)
 
 
@@ -223,7 +234,7 @@ def _warped(mask: Mask, block: Block, window: tuple[slice, slice]) -> Mask:
 def _blend(picture: Picture, window: tuple[slice, slice], share: Mask, colour: np.ndarray) -> None:
     """Lays a colour, or a picture of the window's size, over the picture; `share` says how much of it, 0 .. 255."""
     shares = cv2.merge([share] * 3)
-    over = colour if colour.ndim == 3 else tuple(np.clip(colour, 0, 255).tolist())
+    over = colour if colour.ndim == 3 else _scalar(colour)
     kept = cv2.multiply(np.ascontiguousarray(picture[window]), cv2.bitwise_not(shares), scale=1 / 255)
     picture[window] = cv2.add(kept, cv2.multiply(shares, over, scale=1 / 255))
 

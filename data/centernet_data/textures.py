@@ -4,19 +4,6 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-# The eye takes dark blue on black for black, whatever the plain distance says.
-LUMA_WEIGHTS = np.array([0.30, 0.53, 0.17], np.float32)
-
-
-def standing_out(
-    colours: Float[np.ndarray, "n 3"], behind: Float[np.ndarray, "m 3"], distance: float
-) -> Float[np.ndarray, "3"]:
-    """The first of `colours` that differs by `distance` (of 255) from nearly all of `behind`, or else the best."""
-    distances = np.sqrt(((colours[:, None] - behind) ** 2) @ LUMA_WEIGHTS)
-    least = np.sort(distances, axis=1)[:, distances.shape[1] // 8]
-    good = np.flatnonzero(least >= distance)
-    return colours[good[0] if len(good) else np.argmax(least)]
-
 
 def vivid_colours(random: np.random.Generator, count: int) -> Float[np.ndarray, "count 3"]:
     """Colours of any hue, with at least one strong and one weak channel."""
