@@ -74,8 +74,9 @@ def test_cocotext_with_its_options(folder):
     assert open_dataset(write(folder, by_class), "train").classes == ("handwritten",)
 
 
-def test_shapes_are_built_in():
-    train, val = open_train_and_val("shapes")
+@pytest.mark.parametrize("name", ["shapes", "scene-text"])
+def test_rendered_ones_are_built_in(name):
+    train, val = open_train_and_val(name)
     assert train.classes == val.classes
     assert len(train) > len(val) > 0
 
@@ -114,7 +115,7 @@ def test_bad_files(folder, text, message):
 def test_neither_a_name_nor_a_file(folder):
     for data in ("shape", folder):
         with pytest.raises(
-            ValueError, match=r": neither a file nor the name of a built-in data set \(there is: shapes"
+            ValueError, match=r": neither a file nor the name of a built-in data set \(there are: shapes, scene-text"
         ):
             open_dataset(data, "train")
     (folder / "data.toml").write_bytes(b"\xff")

@@ -21,7 +21,8 @@ class Train:
     """
 
     data: str = "shapes"
-    """A built-in data set (shapes), or a TOML file that describes one (COCO or VOC format; see the README)."""
+    """A built-in data set (shapes, scene-text), or a TOML file that describes one (COCO, COCO-Text or VOC
+    format; see the README)."""
     out: Path | None = None
     """Folder for the run; runs/NAME-OF-DATA if not given."""
     overwrite: bool = False
@@ -97,7 +98,7 @@ class Eval:
     model: tyro.conf.Positional[Path]
     """A run's model.safetensors."""
     data: str = "shapes"
-    """A built-in data set (shapes) or a TOML file; its classes must be the model's."""
+    """A built-in data set (shapes, scene-text) or a TOML file; its classes must be the model's."""
     split: str = "val"
     """Which section of the data set."""
     json: Path | None = None
@@ -123,6 +124,28 @@ class Predict:
 
 
 @dataclass(frozen=True)
+class Render:
+    """Write rendered scenes with words as pictures and a COCO-Text file, and the TOML file to train on them."""
+
+    what: tyro.conf.Positional[Literal["scene-text"]]
+    """Which of the rendered data sets."""
+    out: Path
+    """Folder for images/, cocotext.v2.json and scene-text.toml."""
+    count: int = 1000
+    """Pictures to train on."""
+    val_count: int = 100
+    """Pictures to validate on, which no training picture is like."""
+    seed: int = 0
+    """The same seed gives the same pictures; those of --data scene-text have seed 0."""
+
+    def __post_init__(self):
+        if self.count < 1 or self.val_count < 1:
+            raise ValueError("--count and --val-count must be at least 1")
+        if self.seed < 0:
+            raise ValueError("--seed must be at least 0")
+
+
+@dataclass(frozen=True)
 class Parity:
     """Prove that both backends are the same detector, stage by stage: in inference and in training.
 
@@ -132,7 +155,7 @@ class Parity:
     model: tyro.conf.Positional[Path | None] = None
     """A run's model.safetensors."""
     data: str | None = None
-    """With a model: train and detect on this data set (shapes, or a TOML file), and compare average precision too."""
+    """With a model: train and detect on this data set (built-in, or a TOML file), and compare average precision too."""
     split: str = "val"
     """Which section of --data."""
     dtype: Literal["float64", "float32"] = "float64"

@@ -8,9 +8,11 @@ from centernet_data.boxes import listed
 from centernet_data.coco import read_coco
 from centernet_data.cocotext import read_cocotext
 from centernet_data.dataset import Dataset
+from centernet_data.scene_text import SceneTextDataset
 from centernet_data.shapes import ShapesDataset
 from centernet_data.voc import read_voc
 
+_BUILT_IN = {"shapes": ShapesDataset, "scene-text": SceneTextDataset}
 _SECTION_KEYS = {
     "coco": ("images", "annotations"),
     "cocotext": ("images", "annotations", "split"),
@@ -20,7 +22,7 @@ _OPTIONS = {"cocotext": {"ignore_illegible": bool, "least_area": float}}  # what
 
 
 def open_dataset(data: str | Path, split: str) -> Dataset:
-    """One split of a data set: of the generated one named "shapes", or of one that a TOML file describes:
+    """One split of a data set: of a generated one ("shapes", "scene-text"), or of one that a TOML file describes:
 
         format = "coco"              # or "cocotext" or "voc"
         classes = ["person"]         # optional: these alone, in this order
@@ -32,7 +34,7 @@ def open_dataset(data: str | Path, split: str) -> Dataset:
     ValueError, naming the file and the record, for anything wrong in the TOML file or in what it points to.
     """
     if _is_builtin(data):
-        return ShapesDataset(split)
+        return _BUILT_IN[str(data)](split)
     path = Path(data)
     return _open_section(path, _read_toml(path), split)
 
@@ -69,12 +71,14 @@ def open_train_and_val(data: str | Path) -> tuple[Dataset, Dataset | None]:
 
 
 def _is_builtin(data: str | Path) -> bool:
-    return str(data) == "shapes"
+    return str(data) in _BUILT_IN
 
 
 def _read_toml(path: Path) -> dict[str, object]:
     if not path.is_file():
-        raise ValueError(f"{path}: neither a file nor the name of a built-in data set (there is: shapes)")
+        raise ValueError(
+            f"{path}: neither a file nor the name of a built-in data set (there are: {listed(list(_BUILT_IN))})"
+        )
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

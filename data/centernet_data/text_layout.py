@@ -99,7 +99,7 @@ def corners(mask: UInt8[np.ndarray, "h w"]) -> Float[np.ndarray, "4 2"]:
 
 def _page(random: np.random.Generator, size: tuple[int, int]) -> list[Block]:
     style = _style(random, _em(random, size, PAGE_EMS), by_hand=0.25)
-    height, width = np.array(size) * random.uniform(0.45, 0.95, 2)
+    height, width = np.array(size) * random.uniform(0.55, 1, 2)
     lines = _page_lines(random, style, height, width)
     what = _typeset(random, lines, random.uniform(1.15, 1.7), centred=False, outlined=0)
     turn = random.normal(0, 0.03) if random.random() < 0.7 else random.normal(0, 0.15)

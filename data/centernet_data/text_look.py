@@ -21,6 +21,7 @@ BUSY = 28  # standard deviation of brightness, of 255, above which words need a 
 
 Picture = UInt8[np.ndarray, "h w 3"]
 Mask = UInt8[np.ndarray, "h w"]
+Part = UInt8[np.ndarray, "h2 w2"]  # of a window
 
 
 def render(random: np.random.Generator, blocks: tuple[Block, ...], size: tuple[int, int]) -> Picture:
@@ -199,7 +200,7 @@ def _scalar(colour: np.ndarray) -> tuple[float, ...]:
     return tuple(min(max(level, 0.0), 255.0) for level in colour.tolist())
 
 
-def _cast_shadow(picture: Picture, random: np.random.Generator, ink: Mask, window: tuple[slice, slice]) -> None:
+def _cast_shadow(picture: Picture, random: np.random.Generator, ink: Part, window: tuple[slice, slice]) -> None:
     offset = random.uniform(-4, 4, 2)
     shadow = cv2.warpAffine(ink, np.array([[1, 0, offset[0]], [0, 1, offset[1]]]), ink.shape[::-1])
     shadow = cv2.convertScaleAbs(cv2.blur(shadow, (3, 3)), alpha=random.uniform(0.3, 0.6))
@@ -221,7 +222,7 @@ def _window(points: Float[np.ndarray, "n 2"], size: tuple[int, int]) -> tuple[sl
     return slice(top, bottom), slice(left, right)
 
 
-def _warped(mask: Mask, block: Block, window: tuple[slice, slice]) -> Mask:
+def _warped(mask: Mask, block: Block, window: tuple[slice, slice]) -> Part:
     """A mask in the block's plane as it is seen in a window of the picture."""
     rows, columns = window
     # OpenCV's pixel i lies at i, ours at i + 0.5.
@@ -231,7 +232,7 @@ def _warped(mask: Mask, block: Block, window: tuple[slice, slice]) -> Mask:
     return cv2.warpPerspective(mask, back @ block.matrix @ half, size, flags=cv2.INTER_LINEAR)
 
 
-def _blend(picture: Picture, window: tuple[slice, slice], share: Mask, colour: np.ndarray) -> None:
+def _blend(picture: Picture, window: tuple[slice, slice], share: Part, colour: np.ndarray) -> None:
     """Lays a colour, or a picture of the window's size, over the picture; `share` says how much of it, 0 .. 255."""
     shares = cv2.merge([share] * 3)
     over = colour if colour.ndim == 3 else _scalar(colour)
