@@ -26,7 +26,7 @@ def extremes(mask):
 
 
 def test_sizes_of_the_splits():
-    assert len(ShapesDataset()) == 2000
+    assert len(ShapesDataset()) == 4000
     assert len(ShapesDataset("val")) == 200
     assert len(ShapesDataset("val", count=7)) == 7
     assert len(ShapesDataset(count=0)) == 0
@@ -169,14 +169,14 @@ def test_scenes_are_varied():
     samples = [dataset.sample(i) for i in range(400)]
     counts = np.bincount([len(sample.objects) for sample in samples])
     objects = np.concatenate([sample.objects for sample in samples])
-    assert 0 < counts[0] < 0.05 * 400
-    assert len(counts) - 1 >= 5
+    assert 0 < counts[0] < 0.06 * 400
+    assert len(counts) - 1 == 4
     assert (np.bincount(objects[:, 4].astype(int)) > 0.25 * len(objects)).all()
     longer = objects[:, 2:4].max(axis=1)
     assert longer.max() <= shapes.LONGER_SIDES[1] + 1e-3
-    assert (np.histogram(longer, [24, 60, 80, 113])[0] > 0.12 * len(objects)).all()
+    assert (np.histogram(longer, [30, 72, 90, 111])[0] > 0.12 * len(objects)).all()
     at_border = np.abs(objects[:, 0] - objects[:, 2] / 2) < 1e-3
-    assert 0.01 < at_border.mean() < 0.3
+    assert 0.005 < at_border.mean() < 0.3
 
 
 def test_shapes_stand_out_against_what_is_behind_them():

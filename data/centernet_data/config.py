@@ -27,7 +27,7 @@ class Train:
     """Folder for the run; runs/NAME-OF-DATA if not given."""
     overwrite: bool = False
     """Replace a run that is already in that folder."""
-    epochs: float = 6
+    epochs: float = 3
     """How often each picture is shown."""
     batch_size: int = 16
     """Pictures per step."""

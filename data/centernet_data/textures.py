@@ -1,8 +1,12 @@
 """What rendered scenes share: patterns, colours and a camera. Colours are RGB, 0 .. 255."""
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
+
+Colours = Callable[[np.random.Generator, int], Float[np.ndarray, "count 3"]]
 
 
 def vivid_colours(random: np.random.Generator, count: int) -> Float[np.ndarray, "count 3"]:
@@ -18,9 +22,11 @@ def dull_colours(random: np.random.Generator, count: int) -> Float[np.ndarray, "
     return (random.uniform(30, 215, (count, 1)) + random.uniform(-30, 30, (count, 3))).astype(np.float32)
 
 
-def background(random: np.random.Generator, size: tuple[int, int], finest: float) -> UInt8[np.ndarray, "h w 3"]:
-    """Two dull colours in a pattern under clouds, of `size` (height, width), no detail finer than `finest` pixels."""
-    first, second = dull_colours(random, 2)
+def background(
+    random: np.random.Generator, size: tuple[int, int], finest: float, colours: Colours = dull_colours
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Two of `colours` in a pattern under clouds, of `size` (height, width), no detail finer than `finest` pixels."""
+    first, second = colours(random, 2)
     weight = random.uniform(0.08, 0.3) * pattern(random, *size, finest)
     cloud = random.uniform(0, 18) * clouds(random, *size, finest)
     # Channel by channel: numpy is several times slower where the innermost axis has only three entries.
