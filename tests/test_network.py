@@ -51,11 +51,14 @@ def test_upscaling_equals_transposed_convolution_with_its_gradients(kernel_size,
             np.testing.assert_allclose(*gradients, rtol=1e-12, atol=1e-12)
 
 
-def test_convolution_of_the_smallest_maps_equals_xlas_with_its_gradients():
+@pytest.mark.parametrize("hw", [(1, 1), (2, 2), (2, 3), (4, 4), (4, 6), (5, 8)])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_convolution_equals_xlas_with_its_gradients(hw, stride):
     with jax.enable_x64(True):
-        x, kernel = jnp.asarray(random(2, 2, 2, 4)), jnp.asarray(random(3, 3, 4, 5, seed=1))
+        x, kernel = jnp.asarray(random(2, *hw, 4)), jnp.asarray(random(3, 3, 4, 5, seed=1))
+        strides, pads, numbers = (stride, stride), [(1, 1), (1, 1)], ("NHWC", "HWIO", "NHWC")
         forms = [
-            lambda x, kernel, f=f: f(x, kernel, (1, 1), [(1, 1), (1, 1)], dimension_numbers=("NHWC", "HWIO", "NHWC"))
+            lambda x, kernel, f=f: f(x, kernel, strides, pads, dimension_numbers=numbers)
             for f in (lax.conv_general_dilated, conv_general_dilated)
         ]
         np.testing.assert_allclose(*[f(x, kernel) for f in forms], rtol=1e-12, atol=1e-12)
