@@ -7,13 +7,14 @@ from pathlib import Path
 from centernet_data.boxes import listed
 from centernet_data.coco import read_coco
 from centernet_data.dataset import Dataset
-from centernet_data.shapes import ShapesDataset
+from centernet_data.reading import STRICT, Reading
+from centernet_data.shapes import SPLIT_NUMBERS, ShapesDataset
 from centernet_data.voc import read_voc
 
 _SECTION_KEYS = {"coco": ("images", "annotations"), "voc": ("root", "split")}
 
 
-def open_dataset(data: str | Path, split: str) -> Dataset:
+def open_dataset(data: str | Path, split: str, reading: Reading = STRICT) -> Dataset:
     """One split of a data set: of the generated one named "shapes", or of one that a TOML file describes:
 
         format = "coco"              # or "voc"
@@ -22,12 +23,27 @@ def open_dataset(data: str | Path, split: str) -> Dataset:
         images = "images"            # paths start from the TOML file's folder
         annotations = "train.json"   # for "voc" instead: root = "VOC2007" and split = "train"
 
-    ValueError, naming the file and the record, for anything wrong in the TOML file or in what it points to.
+    ValueError, naming the file and the record, for anything wrong in the TOML file or in what it points to; what is
+    wrong with one record alone goes to `reading`.
     """
     if _is_builtin(data):
         return ShapesDataset(split)
     path = Path(data)
-    return _open_section(path, _read_toml(path), split)
+    return _open_section(path, _read_toml(path), split, reading)
+
+
+def split_names(data: str | Path) -> tuple[str, ...]:
+    """The splits that a data set has, in the order of its file. ValueError for a file that describes none."""
+    if _is_builtin(data):
+        return tuple(SPLIT_NUMBERS)
+    path = Path(data)
+    content = _read_toml(path)
+    _format(path, content)
+    _classes(path, content)
+    sections = tuple(_sections(path, content))
+    if not sections:
+        raise ValueError(f"{path}: there is no section, such as [train]")
+    return sections
 
 
 def open_for_model(data: str | Path, split: str, classes: Sequence[str], model: Path) -> Dataset:
@@ -52,13 +68,18 @@ def open_train_and_val(data: str | Path) -> tuple[Dataset, Dataset | None]:
     """
     train = open_dataset(data, "train")
     val = open_dataset(data, "val") if _is_builtin(data) or "val" in _read_toml(Path(data)) else None
+    require_trainable(data, train, val)
+    return train, val
+
+
+def require_trainable(data: str | Path, train: Dataset, val: Dataset | None) -> None:
+    """ValueError as `open_train_and_val` says, for splits that are open already."""
     _require_pictures(data, "train", train)
     if not any(len(train.sample(index).objects) for index in range(len(train))):
         raise ValueError(f"{data}: [train] has no object in any of its {len(train)} pictures")
     if val is not None:
         _require_pictures(data, "val", val)
         _require_same_classes(data, train.classes, val.classes)
-    return train, val
 
 
 def _is_builtin(data: str | Path) -> bool:
@@ -74,12 +95,12 @@ def _read_toml(path: Path) -> dict[str, object]:
         raise ValueError(f"{path}: not TOML: {error}") from error
 
 
-def _open_section(path: Path, content: dict[str, object], name: str) -> Dataset:
+def _open_section(path: Path, content: dict[str, object], name: str, reading: Reading) -> Dataset:
     kind, classes = _format(path, content), _classes(path, content)
     first, second = _section(path, content, name, _SECTION_KEYS[kind])
     if kind == "coco":
-        return read_coco(path.parent / first, path.parent / second, classes)
-    return read_voc(path.parent / first, second, classes)
+        return read_coco(path.parent / first, path.parent / second, classes, reading)
+    return read_voc(path.parent / first, second, classes, reading)
 
 
 def _format(path: Path, content: dict[str, object]) -> str:
@@ -100,10 +121,15 @@ def _classes(path: Path, content: dict[str, object]) -> list[str] | None:
     return classes
 
 
-def _section(path: Path, content: dict[str, object], name: str, keys: Sequence[str]) -> list[str]:
+def _sections(path: Path, content: dict[str, object]) -> dict[str, dict]:
     sections = {key: value for key, value in content.items() if isinstance(value, dict)}
     if unknown := [key for key in content if key not in {"format", "classes", *sections}]:
         raise ValueError(f"{path}: unknown key: {listed(unknown)}; there are: format, classes and sections")
+    return sections
+
+
+def _section(path: Path, content: dict[str, object], name: str, keys: Sequence[str]) -> list[str]:
+    sections = _sections(path, content)
     if name not in sections:
         raise ValueError(f"{path}: there is no section [{name}]; there are: {listed(list(sections)) or 'none'}")
     section = sections[name]
