@@ -5,13 +5,15 @@ from typing import Annotated
 
 import tyro
 
-from centernet_data.config import Eval, Parity, Predict, Train
+from centernet_data.config import Check, Eval, Parity, Predict, Subset, Train
 
+DataCommand = Annotated[Check, tyro.conf.subcommand("check")] | Annotated[Subset, tyro.conf.subcommand("subset")]
 Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Eval, tyro.conf.subcommand("eval")]
     | Annotated[Predict, tyro.conf.subcommand("predict")]
     | Annotated[Parity, tyro.conf.subcommand("parity")]
+    | Annotated[DataCommand, tyro.conf.subcommand("data", description="Look a data set over, or cut one out of it.")]
 )
 
 
@@ -27,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def _run(command: Train | Eval | Predict | Parity) -> int:
+def _run(command: Train | Eval | Predict | Parity | Check | Subset) -> int:
     # Imported here, so that --help and a mistyped option answer at once.
     if isinstance(command, Train):
         from centernet_data.training import train
@@ -41,6 +43,14 @@ def _run(command: Train | Eval | Predict | Parity) -> int:
         from centernet_data.backends import open_parity
 
         return open_parity().run(command)
+    elif isinstance(command, Check):
+        from centernet_data.check import run_check
+
+        return run_check(command)
+    elif isinstance(command, Subset):
+        from centernet_data.subset import run_subset
+
+        run_subset(command)
     else:
         from centernet_data.prediction import run_predict
 

@@ -82,6 +82,21 @@ def require_trainable(data: str | Path, train: Dataset, val: Dataset | None) -> 
         _require_same_classes(data, train.classes, val.classes)
 
 
+def coco_section(data: str | Path, split: str) -> tuple[Path, Path, list[str] | None] | None:
+    """The folder of pictures, the COCO file and the chosen classes of a split; None for a split of another format.
+
+    ValueError as from `open_dataset` for anything wrong in the TOML file.
+    """
+    if _is_builtin(data):
+        return None
+    path = Path(data)
+    content = _read_toml(path)
+    if _format(path, content) != "coco":
+        return None
+    images, annotations = _section(path, content, split, _SECTION_KEYS["coco"])
+    return path.parent / images, path.parent / annotations, _classes(path, content)
+
+
 def _is_builtin(data: str | Path) -> bool:
     return str(data) == "shapes"
 

@@ -10,9 +10,7 @@ from centernet_data.dataset import PictureDataset
 from centernet_data.reading import STRICT, Reading
 
 
-def read_voc(
-    root: Path, split: str, classes: Sequence[str] | None = None, reading: Reading = STRICT
-) -> PictureDataset:
+def read_voc(root: Path, split: str, classes: Sequence[str] | None = None, reading: Reading = STRICT) -> PictureDataset:
     """The pictures of `root`/ImageSets/Main/`split`.txt, in its order, with or without objects.
 
     VOC counts pixels from 1 and includes the last one, so an object covers [xmin - 1, xmax] x [ymin - 1, ymax] in
