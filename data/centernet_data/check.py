@@ -133,8 +133,8 @@ def picture_findings(split: Split, looks: Sequence[Look]) -> Iterator[Finding]:
         if look.error:
             yield Finding("error", "picture of no use", look.error, split.name, index)
         if look.orientation != 1:
-            what = f"{picture.path}: it is turned as its EXIF orientation of {look.orientation} says"
-            message = f"{what}; its boxes must have been drawn on it as turned"
+            turned = f"{picture.path}: it is shown turned, as its EXIF orientation {look.orientation} says"
+            message = f"{turned}; its boxes must be those of the turned picture"
             yield Finding("warning", "EXIF rotation", message, split.name, index)
 
 
@@ -151,7 +151,7 @@ def split_numbers(split: Split, parts: Sequence[Expressible]) -> dict:
         **_named(sizes.sum(axis=0)),
         "ignored": sum(len(sample.ignored) for sample in samples),
         "notes": list(split.dataset.notes),
-        "expressible": summary(parts) | results,
+        "expressible": without_nan(summary(parts) | results),
         "classes": {
             name: {"pictures": int(shown), "objects": int(row.sum()), **_named(row)}
             for name, shown, row in zip(classes, np.broadcast_to(pictures, len(classes)), sizes, strict=True)
@@ -184,6 +184,6 @@ def _as_json(config: Check, numbers: dict[str, dict], findings: Sequence[Finding
         "data": config.data,
         "image_size": list(config.hw),
         "resize": config.resize,
-        "splits": without_nan(numbers),
+        "splits": numbers,
         "findings": [finding._asdict() for finding in findings],
     }

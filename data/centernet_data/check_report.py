@@ -10,12 +10,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from centernet_data.config import Check
+from centernet_data.dataset import PictureDataset
 from centernet_data.drawing import Tile, contact_sheet
 from centernet_data.expressible import CELL, OBJECTS_PER_PICTURE
 from centernet_data.findings import SEVERITIES, Finding, Split
+from centernet_data.images import read_image
 
 CLASSES_SHOWN = 15
-FINDINGS_SHOWN = 5  # of each kind
+FINDINGS_SHOWN = {"error": 10, "warning": 4, "note": 4}  # of each kind
 PICTURES_SHOWN = 24
 WEIGHTS = {"error": 100, "warning": 10, "note": 0}  # by which a picture with such a finding is suspicious
 COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
@@ -38,10 +40,11 @@ def print_report(console: Console, config: Check, numbers: dict[str, dict], find
         by_kind[finding.severity, finding.kind].append(finding.message)
     for (severity, kind), messages in by_kind.items():
         console.print(f"\n[{COLOURS[severity]}]{severity}[/]: {escape(kind)} ({len(messages)})", highlight=False)
-        for message in messages[:FINDINGS_SHOWN]:
+        shown = messages[: FINDINGS_SHOWN[severity]]
+        for message in shown:
             _line(console, f"  {message}")
-        if len(messages) > FINDINGS_SHOWN:
-            _line(console, f"  and {len(messages) - FINDINGS_SHOWN} more (--json FILE writes all)")
+        if more := len(messages) - len(shown):
+            _line(console, f"  and {more} more (--json FILE writes all)")
     counts = Counter(finding.severity for finding in findings)
     _line(console, "\n" + ", ".join(_counted(counts[severity], severity) for severity in SEVERITIES))
 
@@ -107,8 +110,14 @@ def _expressible(numbers: dict[str, dict]) -> Table:
     }
     for key, title in rows.items():
         cells = [values[key] if key == "objects" else values["expressible"][key] for values in numbers.values()]
-        table.add_row(title, *(f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in cells))
+        table.add_row(title, *map(_shown, cells))
     return table
+
+
+def _shown(value: float | None) -> str:
+    if value is None:  # there is no truth
+        return "-"
+    return str(value) if isinstance(value, int) else f"{value:.3f}"
 
 
 def draw_sheet(splits: Sequence[Split], findings: Sequence[Finding], seed: int) -> Image.Image:
@@ -119,9 +128,7 @@ def draw_sheet(splits: Sequence[Split], findings: Sequence[Finding], seed: int) 
             kinds[finding.split, finding.picture][finding.severity, finding.kind] += 1
     by_name = {split.name: split for split in splits}
     places = _chosen([(split.name, index) for split in splits for index in range(len(split.samples))], kinds, seed)
-    tiles = [_tile(by_name[name], index, kinds[name, index]) for name, index in places]
-    classes = max((split.dataset.classes for split in splits), key=len, default=())
-    return contact_sheet(tiles, classes)
+    return contact_sheet([_tile(by_name[name], index, kinds[name, index]) for name, index in places])
 
 
 def _chosen(places: Sequence[tuple[str, int]], kinds: dict, seed: int) -> list[tuple[str, int]]:
@@ -135,10 +142,13 @@ def _chosen(places: Sequence[tuple[str, int]], kinds: dict, seed: int) -> list[t
 
 
 def _tile(split: Split, index: int, kinds: Counter) -> Tile:
-    sample = split.samples[index]
+    sample, dataset = split.samples[index], split.dataset
     what = ", ".join(kind if count == 1 else f"{kind} ({count})" for (_, kind), count in kinds.items())
     try:
-        image = split.dataset.image(index)
+        # By its path, a picture of another size than annotated can be shown too.
+        from_file = isinstance(dataset, PictureDataset)
+        image = read_image(dataset.paths[index]) if from_file else dataset.image(index)
     except ValueError:  # a finding says why
         image = None
-    return image, np.concatenate([sample.objects, sample.ignored]), f"{split.name}: {sample.name}", what
+    objects = np.concatenate([sample.objects, sample.ignored])
+    return image, objects, dataset.classes, f"{split.name}: {sample.name}", what

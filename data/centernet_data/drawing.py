@@ -30,7 +30,7 @@ PageRow = tuple[
     str, UInt8[np.ndarray, "_ _ 3"], Float[np.ndarray, "_ 6"], Float[np.ndarray, "_ 6"], Float[np.ndarray, "_ _"]
 ]
 
-Tile = tuple[UInt8[np.ndarray, "_ _ 3"] | None, Float[np.ndarray, "_ 6"], str, str]
+Tile = tuple[UInt8[np.ndarray, "_ _ 3"] | None, Float[np.ndarray, "_ 6"], Sequence[str], str, str]
 
 
 def class_colours(count: int) -> UInt8[np.ndarray, "count 3"]:
@@ -94,16 +94,16 @@ def predictions_page(rows: Sequence[PageRow], classes: Sequence[str]) -> Image.I
     return page
 
 
-def contact_sheet(tiles: Sequence[Tile], classes: Sequence[str], columns: int = 4) -> Image.Image:
+def contact_sheet(tiles: Sequence[Tile], columns: int = 4) -> Image.Image:
     """A page of small pictures with their objects drawn, row by row, each over its two lines of caption.
 
-    `tiles` are (image uint8 RGB, objects as `draw_objects` takes them, first line, second line); an image of None is
-    shown as an empty frame. ValueError as for `draw_objects`.
+    `tiles` are (image uint8 RGB, objects and classes as `draw_objects` takes them, first line, second line); an image
+    of None is shown as an empty frame. ValueError as for `draw_objects`.
     """
     cell_width, cell_height = TILE + MARGIN, TILE + 2 * CAPTION_HEIGHT
     rows = -(-len(tiles) // columns)
     page = Image.new("RGB", (columns * cell_width + MARGIN, rows * cell_height + MARGIN), PAPER)
-    for number, (image, objects, *captions) in enumerate(tiles):
+    for number, (image, objects, classes, *captions) in enumerate(tiles):
         row, column = divmod(number, columns)
         left, top = MARGIN + column * cell_width, MARGIN + row * cell_height
         picture = _tile(image, objects, classes)

@@ -133,19 +133,18 @@ def format_findings(split: Split) -> Iterator[Finding]:
         )
 
 
+_ABSENT: dict[str, tuple[Severity, str]] = {"train": ("warning", "nothing can be learnt of them")}
+
+
 def class_findings(split: Split) -> Iterator[Finding]:
     """Classes that the split holds no object of."""
     present = {int(label) for sample in split.samples for label in sample.objects[:, 4]}
     absent = [name for index, name in enumerate(split.dataset.classes) if index not in present]
     if absent and split.samples:
-        effect = {"train": ": nothing can be learnt of them"}.get(split.name, ": average precision leaves them out")
-        yield Finding(
-            "warning",
-            "class without objects",
-            f"[{split.name}]: {len(absent)} of {len(split.dataset.classes)} classes have no object{effect}: "
-            f"{listed(absent)}",
-            split.name,
-        )
+        severity, effect = _ABSENT.get(split.name, ("note", "average precision leaves them out"))
+        count = f"{len(absent)} of {len(split.dataset.classes)} classes"
+        message = f"[{split.name}]: {count} have no object, and {effect}: {listed(absent)}"
+        yield Finding(severity, "class without objects", message, split.name)
 
 
 def size_findings(split: Split, parts: Sequence[Expressible], input_hw: tuple[int, int]) -> Iterator[Finding]:
