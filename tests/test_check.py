@@ -1,6 +1,7 @@
 """The dataset doctor: each thing that may be wrong is found, named in one line, and counted."""
 
 import json
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from PIL import Image
 
 from centernet_data.check import open_splits
 from centernet_data.cli import main
+from centernet_data.config import Check, Subset
 from centernet_data.dataset import Sample
+from centernet_data.drawing import contact_sheet
 from centernet_data.expressible import express
 from centernet_data.findings import box_findings
 from centernet_data.images import read_image
@@ -229,6 +232,36 @@ def test_long_lists_are_cut_on_the_terminal_alone(folder, capsys, monkeypatch):
     assert "  and 8 more (--json FILE writes all)" in output
     tables = output.partition("\nwarning")[0]
     assert max(map(len, tables.splitlines())) <= 80
+
+
+def test_the_most_suspicious_pictures_come_first_then_others_by_the_seed(folder, monkeypatch):
+    change(folder, "train", box(2, bbox=[50, 50, 20, 5]))
+    (folder / "images/4.png").write_bytes(b"")
+    sheets = []
+
+    def note(tiles):
+        sheets.append([(image is None, *captions) for image, _, _, *captions in tiles])
+        return contact_sheet(tiles)
+
+    monkeypatch.setattr("centernet_data.check_report.contact_sheet", note)
+    for seed in (0, 0, 1, 2):
+        check(folder, "--seed", seed)
+    assert [sheet[:2] for sheet in sheets] == 4 * [
+        [(True, "val: 4.png", "picture of no use"), (False, "train: 1.png", "box beyond its picture")]
+    ]
+    assert {len(sheet) for sheet in sheets} == {5}
+    assert sheets[0] == sheets[1]
+    assert not sheets[0] == sheets[2] == sheets[3]
+
+
+def test_help_names_every_option(capsys):
+    for command, settings_ in (("check", Check), ("subset", Subset)):
+        with pytest.raises(SystemExit):
+            main(["data", command, "--help"])
+        text = capsys.readouterr().out
+        assert "DATA" in text
+        for setting in fields(settings_)[1:]:
+            assert f"--{setting.name.replace('_', '-')}" in text
 
 
 def test_corners_written_as_sizes(folder):
