@@ -8,7 +8,16 @@ import pytest
 from PIL import Image
 
 from centernet_data.curves import draw_curves, save_curves
-from centernet_data.drawing import class_colours, draw_objects, overlay_heatmap, predictions_page
+from centernet_data.drawing import (
+    CAPTION_HEIGHT,
+    MARGIN,
+    TILE,
+    class_colours,
+    contact_sheet,
+    draw_objects,
+    overlay_heatmap,
+    predictions_page,
+)
 
 GREY = np.full((120, 160, 3), 128, np.uint8)
 NAMES = ("circle", "square")
@@ -198,3 +207,15 @@ def test_drawing_curves_changes_no_global_state():
     before = dict(matplotlib.rcParams)
     draw_curves([training_line(1)])
     assert dict(matplotlib.rcParams) == before
+
+
+def test_a_contact_sheet_shows_each_picture_with_its_own_classes():
+    tall, box = np.full((200, 50, 3), 128, np.uint8), rows((100, 25, 60, 30, 1, 1))
+    tiles = [(GREY, rows(), (), "a", ""), (tall, box, NAMES, "b", "odd"), (None, rows(), (), "c", "gone")]
+    page = np.array(contact_sheet(tiles, columns=2))
+    assert page.shape == (2 * (TILE + 2 * CAPTION_HEIGHT) + MARGIN, 2 * (TILE + MARGIN) + MARGIN, 3)
+    assert (page == class_colours(2)[1]).all(axis=2).any()
+    grey = (page == 128).all(axis=2)
+    assert grey[: MARGIN + TILE, : TILE + MARGIN].sum() == TILE * TILE * 120 // 160  # fitted, its shape kept
+    assert not grey[MARGIN + TILE :].any()
+    assert contact_sheet([]).size[0] > 0

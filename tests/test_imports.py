@@ -132,7 +132,9 @@ def names(path):
 # What one side defines and the other need not, by file.
 JAX_ONLY = {
     "backbone.py": {
-        "conv_general_dilated",  # torch needs no other form for the smallest maps
+        "conv_general_dilated",  # torch needs no other form for the smallest maps, as follow here
+        "halving_conv",
+        "conv_by_product",
         "BatchNorm",  # torch ships one, with the unbiased running variance
         "max_pool",  # torch ships one, whose gradient breaks ties by position
         "upscale_twice",  # torch's transposed convolution is fast enough

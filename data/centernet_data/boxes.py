@@ -9,18 +9,21 @@ import numpy as np
 from jaxtyping import Float
 
 from centernet_data.dataset import PictureDataset, Sample
+from centernet_data.reading import STRICT, Reading
 
 _OTHER_CLASS = "objects left out because their class was not asked for"
 _EMPTY = "boxes left out because they have no area inside their picture"
 
 
 class Box(NamedTuple):
-    """One annotated box; `corners` are (x_min, y_min, x_max, y_max) in pixels, not yet clipped to the picture."""
+    """One annotated box; `corners` are (x_min, y_min, x_max, y_max) in pixels, not yet clipped to the picture;
+    `where` names the file and the record."""
 
     corners: tuple[float, float, float, float]
     label: str
     ignored: str = ""  # what it is called, if it is one of those neither trained on nor scored
     area: float | None = None  # None: that of the clipped box
+    where: str = ""
 
 
 class Picture(NamedTuple):
@@ -33,19 +36,23 @@ class Picture(NamedTuple):
     boxes: Sequence[Box]
 
 
-def dataset_of(pictures: Iterable[Picture], classes: Sequence[str], annotations: Path) -> PictureDataset:
+def dataset_of(
+    pictures: Iterable[Picture], classes: Sequence[str], annotations: Path, reading: Reading = STRICT
+) -> PictureDataset:
     """The pictures, in their order, with the boxes of `classes`; a class's index is its place in `classes`.
 
     Boxes are clipped to their picture. Empty ones and those of other classes are left out; `notes` count these and
-    the ignored ones. ValueError, naming `annotations`, if picture files are missing.
+    the ignored ones. ValueError, naming `annotations`, if picture files are missing and `reading` stops at mistakes.
     """
     counts: Counter[str] = Counter()
     indices = {name: index for index, name in enumerate(classes)}
     samples, paths = [], []
     for picture in pictures:
+        reading.saw(picture)
         samples.append(_sample(picture, indices, counts))
         paths.append(picture.path)
-    _require_files(paths, annotations)
+    if reading.stops:  # who reads on opens every file, and says of each what is wrong
+        _require_files(paths, annotations)
     notes = tuple(f"{what}: {count}" for what, count in sorted(counts.items()) if count)
     return PictureDataset(tuple(classes), samples, paths, notes)
 

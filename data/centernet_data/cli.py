@@ -1,19 +1,23 @@
 """The command `centernet`."""
 
 import sys
-from typing import Annotated, Never
+from typing import Annotated
 
 import tyro
 
-from centernet_data.config import Eval, Parity, Predict, Render, Train
+from centernet_data.config import Check, Eval, Parity, Predict, Render, Subset, Train
 
-DataCommand = Annotated[Render, tyro.conf.subcommand("render")] | Never  # noqa: RUF020  (a union of one is no group)
+DataCommand = (
+    Annotated[Check, tyro.conf.subcommand("check")]
+    | Annotated[Subset, tyro.conf.subcommand("subset")]
+    | Annotated[Render, tyro.conf.subcommand("render")]
+)
 Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Eval, tyro.conf.subcommand("eval")]
     | Annotated[Predict, tyro.conf.subcommand("predict")]
     | Annotated[Parity, tyro.conf.subcommand("parity")]
-    | Annotated[DataCommand, tyro.conf.subcommand("data", description="Write a data set to files.")]
+    | Annotated[DataCommand, tyro.conf.subcommand("data", description="Look data sets over, and make new ones.")]
 )
 
 
@@ -29,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def _run(command: Train | Eval | Predict | Parity | Render) -> int:
+def _run(command: Train | Eval | Predict | Parity | Check | Subset | Render) -> int:
     # Imported here, so that --help and a mistyped option answer at once.
     if isinstance(command, Train):
         from centernet_data.training import train
@@ -43,6 +47,14 @@ def _run(command: Train | Eval | Predict | Parity | Render) -> int:
         from centernet_data.backends import open_parity
 
         return open_parity().run(command)
+    elif isinstance(command, Check):
+        from centernet_data.check import run_check
+
+        return run_check(command)
+    elif isinstance(command, Subset):
+        from centernet_data.subset import run_subset
+
+        run_subset(command)
     elif isinstance(command, Render):
         from centernet_data.rendering import run_render
 

@@ -1,78 +1,107 @@
 """Data sets annotated in COCO's JSON."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
-from centernet_data.boxes import Box, Picture, chosen_classes, dataset_of, duplicates
+from centernet_data.boxes import Box, Picture, chosen_classes, dataset_of, listed
 from centernet_data.dataset import PictureDataset
 from centernet_data.json_records import Record, area, box_corners, picture_size, read_json, shown
+from centernet_data.reading import STRICT, Reading
 
 
-def read_coco(images: Path, annotations: Path, classes: Sequence[str] | None = None) -> PictureDataset:
+def read_coco(
+    images: Path, annotations: Path, classes: Sequence[str] | None = None, reading: Reading = STRICT
+) -> PictureDataset:
     """The pictures of a COCO file, in its order, with or without objects.
 
     `images` is the folder that the file's `file_name`s start from. A class's index is its place in `classes`, or
     without these in the file's `categories`; the ids may have gaps. Crowds go to `ignored`. Boxes are clipped to
     their picture; `areas` are the file's (there, the area of the outline), or else those of the clipped boxes.
-    ValueError, naming the file and the record, for whatever is missing, malformed or contradictory.
+    ValueError, naming the file and the record, for whatever is missing, malformed or contradictory; what is wrong
+    with one record alone goes to `reading`.
     """
     content = read_json(annotations, "COCO")
     image_records, box_records, category_records = (
-        _records(content, key, annotations) for key in ("images", "annotations", "categories")
+        read_records(content, key, annotations, reading) for key in ("images", "annotations", "categories")
     )
+    names = _category_names(category_records, annotations, reading)
+    chosen = chosen_classes(list(dict.fromkeys(names.values())), classes, annotations)
+    images_by_id = by_id(image_records, reading)
+    boxes = _boxes_by_image(box_records, images_by_id, names, reading)
     if not images.is_dir():
         raise ValueError(f"{images}: the folder of the pictures does not exist")
-    names = _category_names(category_records)
-    chosen = chosen_classes(list(names.values()), classes, annotations)
-    boxes = _boxes_by_image(box_records, _unique_ids(image_records), names)
-    return dataset_of(_pictures(images, image_records, boxes), chosen, annotations)
+    pictures = _pictures(images, images_by_id, boxes, reading)
+    return dataset_of(pictures, chosen, annotations, reading)
 
 
-def _records(content: Record, key: str, path: Path) -> list[Record]:
+def read_records(content: Record, key: str, path: Path, reading: Reading = STRICT) -> list[Record]:
+    """The "images", "annotations" or "categories" of a COCO file, whichever `key` says."""
     singular = {"images": "image", "annotations": "annotation", "categories": "category"}[key]
-    return [
-        Record(values, f"{path}: {singular} {values['id']}" if _has_id(values) else f"{path}: {key}[{index}]")
-        for index, values in enumerate(content.get(key, list))
-    ]
+    records = []
+    for index, values in enumerate(content.get(key, list)):
+        with reading:
+            place = f"{singular} {values['id']}" if _has_id(values) else f"{key}[{index}]"
+            records.append(Record(values, f"{path}: {place}"))
+    return records
 
 
 def _has_id(values: object) -> bool:
     return isinstance(values, dict) and isinstance(values.get("id"), (int, str))
 
 
-def _unique_ids(records: Sequence[Record]) -> set[int | str]:
-    ids = set()
+def by_id(records: Sequence[Record], reading: Reading = STRICT) -> dict[int | str, Record]:
+    """The records by their ids, which must not repeat."""
+    found = {}
     for record in records:
-        key = record.get("id", (int, str))
-        if key in ids:
-            raise record.error("this id is there twice")
-        ids.add(key)
-    return ids
+        with reading:
+            key = record.get("id", (int, str))
+            if key in found:
+                raise record.error("this id is there twice")
+            found[key] = record
+    return found
 
 
-def _category_names(records: Sequence[Record]) -> dict[int | str, str]:
-    _unique_ids(records)
-    names = {record.get("id", (int, str)): record.get("name", str) for record in records}
-    if repeated := set(duplicates(names.values())):
-        last = next(record for record in reversed(records) if record.values["name"] in repeated)
-        raise last.error(f"the name '{last.values['name']}' is there twice")
+def _category_names(records: Sequence[Record], path: Path, reading: Reading) -> dict[int | str, str]:
+    names = {}
+    for key, record in by_id(records, reading).items():
+        with reading:
+            name = record.get("name", str)
+            repeated = name in names.values()
+            names[key] = name  # kept even so, for else every box of this category would be one more mistake
+            if repeated:
+                raise record.error(f"the name '{name}' is there twice")
+    if gaps := _gaps([key for key in names if isinstance(key, int)]):
+        reading.remark(
+            f"{path}: the category ids leave out {listed(gaps)}; a class's index is its place in the file, not its id"
+        )
     return names
 
 
+def _gaps(ids: Sequence[int]) -> list[str]:
+    return [
+        f"{low + 1}" if high == low + 2 else f"{low + 1} to {high - 1}"
+        for low, high in pairwise(sorted(ids))
+        if high > low + 1
+    ]
+
+
 def _boxes_by_image(
-    records: Sequence[Record], image_ids: set[int | str], names: dict[int | str, str]
+    records: Sequence[Record], images: Collection[int | str], names: dict[int | str, str], reading: Reading
 ) -> dict[int | str, list[Box]]:
     boxes = defaultdict(list)
     for record in records:
-        image_id, category_id = record.get("image_id", (int, str)), record.get("category_id", (int, str))
-        record.get("id", (int, str))
-        if image_id not in image_ids:
-            raise record.error(f"its image_id {image_id!r} is not among the images")
-        if category_id not in names:
-            raise record.error(f"its category_id {category_id!r} is not among the categories")
-        ignored = "crowd regions" if _is_crowd(record) else ""
-        boxes[image_id].append(Box(box_corners(record), names[category_id], ignored, area(record)))
+        with reading:
+            image_id, category_id = record.get("image_id", (int, str)), record.get("category_id", (int, str))
+            record.get("id", (int, str))
+            if image_id not in images:
+                raise record.error(f"its image_id {image_id!r} is not among the images")
+            if category_id not in names:
+                raise record.error(f"its category_id {category_id!r} is not among the categories")
+            ignored = "crowd regions" if _is_crowd(record) else ""
+            box = Box(box_corners(record), names[category_id], ignored, area(record), record.where)
+            boxes[image_id].append(box)
     return boxes
 
 
@@ -83,7 +112,10 @@ def _is_crowd(record: Record) -> bool:
     return bool(value)
 
 
-def _pictures(folder: Path, records: Sequence[Record], boxes: dict[int | str, list[Box]]) -> Iterator[Picture]:
-    for record in records:
-        name, (height, width) = record.get("file_name", str), picture_size(record)
-        yield Picture(name, folder / name, height, width, boxes.get(record.values["id"], []))
+def _pictures(
+    folder: Path, images: dict[int | str, Record], boxes: dict[int | str, list[Box]], reading: Reading
+) -> Iterator[Picture]:
+    for key, record in images.items():
+        with reading:
+            name, (height, width) = record.get("file_name", str), picture_size(record)
+            yield Picture(name, folder / name, height, width, boxes.get(key, []))

@@ -12,6 +12,13 @@ from centernet_data.transforms import Augmentation, Resize
 Backend = Literal["jax", "torch"]
 
 
+def require_image_size(image_size: tuple[int, ...]) -> None:
+    """ValueError for what is no size of the network's input."""
+    if len(image_size) not in (1, 2) or any(side < 32 or side % 32 for side in image_size):
+        sides = " ".join(map(str, image_size))
+        raise ValueError(f"--image-size must be one or two multiples of 32, not {sides}")
+
+
 @dataclass(frozen=True)
 class Train:
     """Train a detector, evaluate it on the validation split, and leave both in a folder.
@@ -63,9 +70,7 @@ class Train:
                 raise ValueError(
                     f"--{name.replace('_', '-')} must be greater than 0 and finite, not {getattr(self, name)}"
                 )
-        if len(self.image_size) not in (1, 2) or any(side < 32 or side % 32 for side in self.image_size):
-            sides = " ".join(map(str, self.image_size))
-            raise ValueError(f"--image-size must be one or two multiples of 32, not {sides}")
+        require_image_size(self.image_size)
         if not 0 <= self.warmup < 1:
             raise ValueError(f"--warmup must be at least 0 and less than 1, not {self.warmup}")
         if not 0 <= self.weight_decay < math.inf or self.seed < 0:
@@ -121,6 +126,54 @@ class Predict:
     """Leave out what scores less."""
     backend: Backend = "jax"
     """Which of the two twins runs the model."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """Say what is wrong with a data set, record by record, and how much of it the network can express.
+
+    Prints a page of numbers and findings and draws a sheet of pictures with their boxes, the most suspicious first.
+    Ends with status 1 if there are errors: what training would refuse, or what makes its result meaningless.
+    """
+
+    data: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="DATA")]]
+    """A built-in data set (shapes), or a TOML file that describes one."""
+    image_size: Annotated[tuple[int, ...], tyro.conf.arg(metavar="S | H W")] = (256,)
+    """Size of the network's input in pixels, one number for a square; multiples of 32."""
+    resize: Resize = "letterbox"
+    """How pictures are fitted into it: letterbox keeps their aspect ratio, stretch does not."""
+    out: Path = Path("check.png")
+    """Where the sheet of pictures goes."""
+    json: Path | None = None
+    """Also write all numbers and all findings to this file."""
+    seed: int = 0
+    """Draws the pictures of the sheet that nothing was found in."""
+
+    @property
+    def hw(self) -> tuple[int, int]:
+        """The input's (height, width)."""
+        return self.image_size[0], self.image_size[-1]
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Cut some pictures with their objects out of a data set, as a smaller one in COCO's format.
+
+    Of a data set in COCO's format all fields of the chosen records are kept, and all categories.
+    """
+
+    data: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="DATA")]]
+    """A built-in data set (shapes), or a TOML file that describes one."""
+    out: Path
+    """Folder to make, with images/, instances.json and a TOML file of the folder's name."""
+    ids: Path | None = None
+    """A file with one image id a line (in other formats than COCO's, one picture's name); # begins a comment."""
+    count: int | None = None
+    """Instead of --ids: how many pictures to draw at random."""
+    split: str = "train"
+    """Which section of the data set."""
+    seed: int = 0
+    """Draws the pictures of --count; the same seed draws the same."""
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,14 @@ SHOWN_WIDTH = 320
 SHOWN_HEIGHT = 640  # a picture so tall that it would be higher than this is shown narrower
 MARGIN = 12
 CAPTION_HEIGHT = 26
+TILE = 320  # pixels along each side of a contact sheet's pictures
 PAPER, INK = (255, 255, 255), (32, 32, 32)
 
 PageRow = tuple[
     str, UInt8[np.ndarray, "_ _ 3"], Float[np.ndarray, "_ 6"], Float[np.ndarray, "_ 6"], Float[np.ndarray, "_ _"]
 ]
+
+Tile = tuple[UInt8[np.ndarray, "_ _ 3"] | None, Float[np.ndarray, "_ 6"], Sequence[str], str, str]
 
 
 def class_colours(count: int) -> UInt8[np.ndarray, "count 3"]:
@@ -88,6 +91,27 @@ def predictions_page(rows: Sequence[PageRow], classes: Sequence[str]) -> Image.I
     for strip in strips:
         page.paste(strip, (0, top))
         top += strip.height
+    return page
+
+
+def contact_sheet(tiles: Sequence[Tile], columns: int = 4) -> Image.Image:
+    """A page of small pictures with their objects drawn, row by row, each over its two lines of caption.
+
+    `tiles` are (image uint8 RGB, objects and classes as `draw_objects` takes them, first line, second line); an image
+    of None is shown as an empty frame. ValueError as for `draw_objects`.
+    """
+    cell_width, cell_height = TILE + MARGIN, TILE + 2 * CAPTION_HEIGHT
+    rows = -(-len(tiles) // columns)
+    page = Image.new("RGB", (columns * cell_width + MARGIN, rows * cell_height + MARGIN), PAPER)
+    for number, (image, objects, classes, *captions) in enumerate(tiles):
+        row, column = divmod(number, columns)
+        left, top = MARGIN + column * cell_width, MARGIN + row * cell_height
+        picture = _tile(image, objects, classes)
+        page.paste(picture, (left + (TILE - picture.width) // 2, top + TILE - picture.height))
+        for line, caption in enumerate(captions):
+            font = _font(14 - 2 * line)
+            place = (left, top + TILE + 2 + line * CAPTION_HEIGHT * 0.7)
+            ImageDraw.Draw(page).text(place, _shortened(caption, font, TILE), fill=INK, font=font)
     return page
 
 
@@ -190,6 +214,17 @@ def _page_row(row: PageRow, classes: Sequence[str]) -> Image.Image:
     caption = _shortened(name, font, strip.width - 2 * MARGIN)
     ImageDraw.Draw(strip).text((MARGIN, shown.shape[0] + 3), caption, fill=INK, font=font)
     return strip
+
+
+def _tile(
+    image: UInt8[np.ndarray, "h w 3"] | None, objects: Float[np.ndarray, "n 6"], classes: Sequence[str]
+) -> Image.Image:
+    if image is None:
+        frame = Image.new("RGB", (TILE, TILE), INK)
+        ImageDraw.Draw(frame).rectangle([1, 1, TILE - 2, TILE - 2], fill=PAPER)
+        return frame
+    shown = _resized(image, TILE / max(image.shape[:2]))
+    return Image.fromarray(draw_objects(shown, _scaled(objects, image, shown), classes, show_scores=False))
 
 
 def _left_of(column: int) -> int:

@@ -49,6 +49,15 @@ def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
         raise ValueError(f"{path}: the picture cannot be decoded: {_one_line(error)}") from error
 
 
+def exif_orientation(path: str | Path) -> int:
+    """How the file says that its pixels are to be turned: 1 (as they are) to 8. 1 for a file that cannot be read."""
+    try:
+        with Path(path).open("rb") as file, Image.open(file) as image:
+            return _orientation(image)
+    except Exception:  # `read_image` says what is wrong with it
+        return 1
+
+
 def find_pictures(paths: Iterable[str | Path]) -> list[Path]:
     """The picture files that `paths` stand for, in their order.
 

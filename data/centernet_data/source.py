@@ -8,6 +8,7 @@ from centernet_data.boxes import listed
 from centernet_data.coco import read_coco
 from centernet_data.cocotext import read_cocotext
 from centernet_data.dataset import Dataset
+from centernet_data.reading import STRICT, Reading
 from centernet_data.scene_text import SceneTextDataset
 from centernet_data.shapes import ShapesDataset
 from centernet_data.voc import read_voc
@@ -21,7 +22,7 @@ _SECTION_KEYS = {
 _OPTIONS = {"cocotext": {"ignore_illegible": bool, "least_area": float}}  # what only one format has
 
 
-def open_dataset(data: str | Path, split: str) -> Dataset:
+def open_dataset(data: str | Path, split: str, reading: Reading = STRICT) -> Dataset:
     """One split of a data set: of a generated one ("shapes", "scene-text"), or of one that a TOML file describes:
 
         format = "coco"              # or "cocotext" or "voc"
@@ -31,12 +32,27 @@ def open_dataset(data: str | Path, split: str) -> Dataset:
         annotations = "train.json"   # for "voc" instead: root = "VOC2007" and split = "train"
 
     "cocotext" takes a `split` too, and two options beside `classes`: ignore_illegible = true and least_area = 0.001.
-    ValueError, naming the file and the record, for anything wrong in the TOML file or in what it points to.
+    ValueError, naming the file and the record, for anything wrong in the TOML file or in what it points to; what is
+    wrong with one record alone goes to `reading`.
     """
     if _is_builtin(data):
         return _BUILT_IN[str(data)](split)
     path = Path(data)
-    return _open_section(path, _read_toml(path), split)
+    return _open_section(path, _read_toml(path), split, reading)
+
+
+def split_names(data: str | Path) -> tuple[str, ...]:
+    """The splits that a data set has, in the order of its file. ValueError for a file that describes none."""
+    if _is_builtin(data):
+        return ("train", "val")
+    path = Path(data)
+    content = _read_toml(path)
+    kind = _format(path, content)
+    _classes(path, content)
+    sections = tuple(_sections(path, content, kind))
+    if not sections:
+        raise ValueError(f"{path}: there is no section, such as [train]")
+    return sections
 
 
 def open_for_model(data: str | Path, split: str, classes: Sequence[str], model: Path) -> Dataset:
@@ -61,13 +77,33 @@ def open_train_and_val(data: str | Path) -> tuple[Dataset, Dataset | None]:
     """
     train = open_dataset(data, "train")
     val = open_dataset(data, "val") if _is_builtin(data) or "val" in _read_toml(Path(data)) else None
+    require_trainable(data, train, val)
+    return train, val
+
+
+def require_trainable(data: str | Path, train: Dataset, val: Dataset | None) -> None:
+    """ValueError as `open_train_and_val` says, for splits that are open already."""
     _require_pictures(data, "train", train)
     if not any(len(train.sample(index).objects) for index in range(len(train))):
         raise ValueError(f"{data}: [train] has no object in any of its {len(train)} pictures")
     if val is not None:
         _require_pictures(data, "val", val)
         _require_same_classes(data, train.classes, val.classes)
-    return train, val
+
+
+def coco_section(data: str | Path, split: str) -> tuple[Path, Path, list[str] | None] | None:
+    """The folder of pictures, the COCO file and the chosen classes of a split; None for a split of another format.
+
+    ValueError as from `open_dataset` for anything wrong in the TOML file.
+    """
+    if _is_builtin(data):
+        return None
+    path = Path(data)
+    content = _read_toml(path)
+    if _format(path, content) != "coco":
+        return None
+    images, annotations = _section(path, content, split, "coco")
+    return path.parent / images, path.parent / annotations, _classes(path, content)
 
 
 def _is_builtin(data: str | Path) -> bool:
@@ -85,15 +121,15 @@ def _read_toml(path: Path) -> dict[str, object]:
         raise ValueError(f"{path}: not TOML: {error}") from error
 
 
-def _open_section(path: Path, content: dict[str, object], name: str) -> Dataset:
+def _open_section(path: Path, content: dict[str, object], name: str, reading: Reading) -> Dataset:
     kind, classes = _format(path, content), _classes(path, content)
     options = _options(path, content, _OPTIONS.get(kind, {}))
     first, second, *rest = _section(path, content, name, kind)
     if kind == "coco":
-        return read_coco(path.parent / first, path.parent / second, classes)
+        return read_coco(path.parent / first, path.parent / second, classes, reading)
     if kind == "cocotext":
-        return read_cocotext(path.parent / first, path.parent / second, *rest, classes, **options)
-    return read_voc(path.parent / first, second, classes)
+        return read_cocotext(path.parent / first, path.parent / second, *rest, classes, **options, reading=reading)
+    return read_voc(path.parent / first, second, classes, reading)
 
 
 def _format(path: Path, content: dict[str, object]) -> str:
@@ -124,11 +160,16 @@ def _options(path: Path, content: dict[str, object], kinds: dict[str, type]) -> 
     return options
 
 
-def _section(path: Path, content: dict[str, object], name: str, kind: str) -> list[str]:
-    keys, known = _SECTION_KEYS[kind], ["format", "classes", *_OPTIONS.get(kind, {})]
+def _sections(path: Path, content: dict[str, object], kind: str) -> dict[str, dict]:
+    known = ["format", "classes", *_OPTIONS.get(kind, {})]
     sections = {key: value for key, value in content.items() if isinstance(value, dict)}
     if unknown := [key for key in content if key not in {*known, *sections}]:
         raise ValueError(f"{path}: unknown key: {listed(unknown)}; there are: {listed(known)} and sections")
+    return sections
+
+
+def _section(path: Path, content: dict[str, object], name: str, kind: str) -> list[str]:
+    keys, sections = _SECTION_KEYS[kind], _sections(path, content, kind)
     if name not in sections:
         raise ValueError(f"{path}: there is no section [{name}]; there are: {listed(list(sections)) or 'none'}")
     section = sections[name]

@@ -1,26 +1,28 @@
 """Data sets in Pascal VOC's layout, one XML file per picture."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
 from centernet_data.boxes import Box, Picture, chosen_classes, dataset_of, duplicates, listed
 from centernet_data.dataset import PictureDataset
+from centernet_data.reading import STRICT, Reading
 
 
-def read_voc(root: Path, split: str, classes: Sequence[str] | None = None) -> PictureDataset:
+def read_voc(root: Path, split: str, classes: Sequence[str] | None = None, reading: Reading = STRICT) -> PictureDataset:
     """The pictures of `root`/ImageSets/Main/`split`.txt, in its order, with or without objects.
 
     VOC counts pixels from 1 and includes the last one, so an object covers [xmin - 1, xmax] x [ymin - 1, ymax] in
     continuous coordinates. Boxes are clipped to their picture. Objects that are `difficult` go to `ignored`. A class's
     index is its place in `classes`, or without these in the sorted names of all of `root`/Annotations, so that every
-    split agrees. ValueError, naming the file and the object, for whatever is missing, malformed or contradictory.
+    split agrees. ValueError, naming the file and the object, for whatever is missing, malformed or contradictory;
+    what is wrong with one picture or object alone goes to `reading`.
     """
-    names = _split_names(root, split)
-    chosen = chosen_classes(_all_classes(root / "Annotations"), classes, root / "Annotations")
-    pictures = (_picture(root, name) for name in names)
-    return dataset_of(pictures, chosen, _split_file(root, split))
+    names = _split_names(root, split, reading)
+    chosen = chosen_classes(_all_classes(root / "Annotations", reading), classes, root / "Annotations")
+    pictures = _pictures(root, names, reading)
+    return dataset_of(pictures, chosen, _split_file(root, split), reading)
 
 
 class _Element:
@@ -58,7 +60,7 @@ def _split_file(root: Path, split: str) -> Path:
     return root / "ImageSets" / "Main" / f"{split}.txt"
 
 
-def _split_names(root: Path, split: str) -> list[str]:
+def _split_names(root: Path, split: str, reading: Reading) -> list[str]:
     path = _split_file(root, split)
     for folder in (root, path.parent, root / "Annotations", root / "JPEGImages"):
         if not folder.is_dir():
@@ -67,14 +69,20 @@ def _split_names(root: Path, split: str) -> list[str]:
         splits = sorted(file.stem for file in path.parent.glob("*.txt"))
         raise ValueError(f"{path}: there is no split '{split}'; there are: {listed(splits) or 'none'}")
     names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    if repeated := duplicates(names):
-        raise ValueError(f"{path}: pictures that are there twice: {listed(repeated)}")
-    return names
+    with reading:
+        if repeated := duplicates(names):
+            raise ValueError(f"{path}: pictures that are there twice: {listed(repeated)}")
+    return list(dict.fromkeys(names))
 
 
-def _all_classes(annotations: Path) -> list[str]:
-    files = sorted(annotations.glob("*.xml"))
-    return sorted({item.text("name") for file in files for item in _read_xml(file).objects()})
+def _all_classes(annotations: Path, reading: Reading) -> list[str]:
+    names = set()
+    for file in sorted(annotations.glob("*.xml")):
+        with reading:
+            for item in _read_xml(file).objects():
+                with reading:
+                    names.add(item.text("name"))
+    return sorted(names)
 
 
 def _read_xml(path: Path) -> _Element:
@@ -86,11 +94,13 @@ def _read_xml(path: Path) -> _Element:
         raise ValueError(f"{path}: not XML: {error}") from error
 
 
-def _picture(root: Path, name: str) -> Picture:
-    annotation = _read_xml(root / "Annotations" / f"{name}.xml")
-    path = _picture_path(root / "JPEGImages", annotation, name)
-    height, width = _size(annotation, "height"), _size(annotation, "width")
-    return Picture(path.name, path, height, width, [_box(item) for item in annotation.objects()])
+def _pictures(root: Path, names: Sequence[str], reading: Reading) -> Iterator[Picture]:
+    for name in names:
+        with reading:
+            annotation = _read_xml(root / "Annotations" / f"{name}.xml")
+            path = _picture_path(root / "JPEGImages", annotation, name)
+            height, width = _size(annotation, "height"), _size(annotation, "width")
+            yield Picture(path.name, path, height, width, _boxes(annotation, reading))
 
 
 def _picture_path(folder: Path, annotation: _Element, name: str) -> Path:
@@ -107,13 +117,20 @@ def _size(annotation: _Element, side: str) -> int:
     return int(value)
 
 
+def _boxes(annotation: _Element, reading: Reading) -> list[Box]:
+    boxes = []
+    for item in annotation.objects():
+        with reading:
+            boxes.append(_box(item))
+    return boxes
+
+
 def _box(item: _Element) -> Box:
     x_min, y_min, x_max, y_max = (item.number(f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax"))
     if x_max < x_min - 1 or y_max < y_min - 1:
         raise item.error(f"its box is reversed: xmin {x_min:g}, ymin {y_min:g}, xmax {x_max:g}, ymax {y_max:g}")
-    return Box(
-        (x_min - 1, y_min - 1, x_max, y_max), item.text("name"), "difficult objects" if _is_difficult(item) else ""
-    )
+    ignored = "difficult objects" if _is_difficult(item) else ""
+    return Box((x_min - 1, y_min - 1, x_max, y_max), item.text("name"), ignored, where=item.where)
 
 
 def _is_difficult(item: _Element) -> bool:
