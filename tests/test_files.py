@@ -2,7 +2,7 @@
 
 import pytest
 
-from centernet_data.files import written_beside
+from centernet_data.files import folder_written_beside, written_beside
 
 
 def test_a_file_appears_whole(tmp_path):
@@ -29,4 +29,40 @@ def test_a_failure_leaves_what_was_there(tmp_path, half_written):
     with pytest.raises(ZeroDivisionError):
         fail(path, half_written)
     assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_appears_whole_and_replaces_an_older_one(tmp_path):
+    path = tmp_path / "data"
+    for text in ("old", "new"):
+        with folder_written_beside(path) as beside:
+            (beside / text).touch()
+            assert not (path / text).exists()
+        assert [child.name for child in path.iterdir()] == [text]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def fail_in_folder(path):
+    with folder_written_beside(path) as beside:
+        (beside / "half").touch()
+        raise ZeroDivisionError
+
+
+def test_a_failure_leaves_the_folder_that_was_there(tmp_path):
+    path = tmp_path / "data"
+    path.mkdir()
+    (path / "old").touch()
+    with pytest.raises(ZeroDivisionError):
+        fail_in_folder(path)
+    assert [child.name for child in path.iterdir()] == ["old"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_older_folder_comes_back_if_the_new_one_is_lost(tmp_path):
+    path = tmp_path / "data"
+    path.mkdir()
+    (path / "old").touch()
+    with pytest.raises(FileNotFoundError), folder_written_beside(path) as beside:
+        beside.rmdir()
+    assert [child.name for child in path.iterdir()] == ["old"]
     assert list(tmp_path.iterdir()) == [path]

@@ -1,17 +1,19 @@
 """The command `centernet`."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, Never
 
 import tyro
 
-from centernet_data.config import Eval, Parity, Predict, Train
+from centernet_data.config import Eval, Parity, Predict, Prepare, Train
 
+DataCommand = Annotated[Prepare, tyro.conf.subcommand("prepare")] | Never  # noqa: RUF020  (a union of one is no group)
 Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Eval, tyro.conf.subcommand("eval")]
     | Annotated[Predict, tyro.conf.subcommand("predict")]
     | Annotated[Parity, tyro.conf.subcommand("parity")]
+    | Annotated[DataCommand, tyro.conf.subcommand("data", description="Write a data set in another form.")]
 )
 
 
@@ -27,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def _run(command: Train | Eval | Predict | Parity) -> int:
+def _run(command: Train | Eval | Predict | Parity | Prepare) -> int:
     # Imported here, so that --help and a mistyped option answer at once.
     if isinstance(command, Train):
         from centernet_data.training import train
@@ -41,6 +43,10 @@ def _run(command: Train | Eval | Predict | Parity) -> int:
         from centernet_data.backends import open_parity
 
         return open_parity().run(command)
+    elif isinstance(command, Prepare):
+        from centernet_data.preparation import prepare
+
+        prepare(command)
     else:
         from centernet_data.prediction import run_predict
 

@@ -1,6 +1,7 @@
 """What can be set from the command line: each class is one command, each field one option with its help."""
 
 import math
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,6 +13,14 @@ from centernet_data.transforms import Augmentation, Resize
 Backend = Literal["jax", "torch"]
 
 
+def name_of_data(data: str) -> str:
+    """A short name for a data set: that of its TOML file, or TFDS's without the version."""
+    if data.startswith("tfds:"):
+        parts = Path(data.removeprefix("tfds:")).parts
+        return next((part for part in reversed(parts) if not re.fullmatch(r"[\d.]+\.\d+", part)), "tfds")
+    return Path(data).stem
+
+
 @dataclass(frozen=True)
 class Train:
     """Train a detector, evaluate it on the validation split, and leave both in a folder.
@@ -21,7 +30,8 @@ class Train:
     """
 
     data: str = "shapes"
-    """A built-in data set (shapes), or a TOML file that describes one (COCO or VOC format; see the README)."""
+    """A built-in data set (shapes), a TOML file that describes one (COCO or VOC format; see the README), or
+    tfds:NAME or tfds:FOLDER for one that TFDS keeps in ArrayRecord files."""
     out: Path | None = None
     """Folder for the run; runs/NAME-OF-DATA if not given."""
     overwrite: bool = False
@@ -77,7 +87,7 @@ class Train:
 
     @property
     def run_folder(self) -> Path:
-        return self.out or Path("runs") / Path(self.data).stem
+        return self.out or Path("runs") / name_of_data(self.data)
 
     def as_toml(self) -> dict:
         """The settings in the types that TOML has; those not given are left out."""
@@ -120,6 +130,24 @@ class Predict:
     """Leave out what scores less."""
     backend: Backend = "jax"
     """Which of the two twins runs the model."""
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """Write all splits of a data set as TFDS keeps its own, in ArrayRecord files, to be read by --data tfds:...
+
+    One folder then holds pictures and annotations in a few large files, read at random; training on it gives the same
+    batches as on the files it was made of. Picture files are stored as they are. Needs pip install -e ".[tfds]".
+    """
+
+    data: tyro.conf.Positional[str]
+    """A TOML file that describes a data set, or a built-in one (shapes), of which the scenes are rendered once."""
+    tfds_dir: Path
+    """TFDS's data folder; the data set goes into NAME/1.0.0 in it."""
+    name: str | None = None
+    """What TFDS is to call it: letters, digits and _. That of the TOML file if not given."""
+    overwrite: bool = False
+    """Replace a data set that is already in that folder."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
-"""Writing a file so that a failure leaves what was there before."""
+"""Writing a file or a folder so that a failure leaves what was there before."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,3 +17,21 @@ def written_beside(path: Path) -> Iterator[Path]:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_written_beside(path: Path) -> Iterator[Path]:
+    """The same for a folder: a new one in the same folder, renamed to `path`, in place of an older one."""
+    beside = path.with_name(f".{os.getpid()}-{path.name}")
+    older = beside.with_name(f"{beside.name}-older")
+    beside.mkdir(parents=True)
+    try:
+        yield beside
+        if path.exists():
+            path.rename(older)
+        beside.rename(path)
+    finally:
+        if older.exists() and not path.exists():
+            older.rename(path)
+        for left in (beside, older):
+            shutil.rmtree(left, ignore_errors=True)

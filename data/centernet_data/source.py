@@ -7,14 +7,16 @@ from pathlib import Path
 from centernet_data.boxes import listed
 from centernet_data.coco import read_coco
 from centernet_data.dataset import Dataset
-from centernet_data.shapes import ShapesDataset
+from centernet_data.shapes import SPLIT_NUMBERS, ShapesDataset
+from centernet_data.tfds_data import has_split, is_tfds, read_tfds
 from centernet_data.voc import read_voc
 
 _SECTION_KEYS = {"coco": ("images", "annotations"), "voc": ("root", "split")}
 
 
 def open_dataset(data: str | Path, split: str) -> Dataset:
-    """One split of a data set: of the generated one named "shapes", or of one that a TOML file describes:
+    """One split of a data set: of the generated one named "shapes", of one that TFDS keeps ("tfds:" and its name or
+    its folder), or of one that a TOML file describes:
 
         format = "coco"              # or "voc"
         classes = ["person"]         # optional: these alone, in this order
@@ -26,6 +28,8 @@ def open_dataset(data: str | Path, split: str) -> Dataset:
     """
     if _is_builtin(data):
         return ShapesDataset(split)
+    if is_tfds(data):
+        return read_tfds(str(data), split)
     path = Path(data)
     return _open_section(path, _read_toml(path), split)
 
@@ -51,18 +55,43 @@ def open_train_and_val(data: str | Path) -> tuple[Dataset, Dataset | None]:
     the classes of the two differ.
     """
     train = open_dataset(data, "train")
-    val = open_dataset(data, "val") if _is_builtin(data) or "val" in _read_toml(Path(data)) else None
+    val = open_dataset(data, "val") if _has_val(data) else None
     _require_pictures(data, "train", train)
     if not any(len(train.sample(index).objects) for index in range(len(train))):
         raise ValueError(f"{data}: [train] has no object in any of its {len(train)} pictures")
     if val is not None:
         _require_pictures(data, "val", val)
-        _require_same_classes(data, train.classes, val.classes)
+        _require_same_classes(data, ("train", train), ("val", val))
     return train, val
+
+
+def open_splits(data: str | Path) -> dict[str, Dataset]:
+    """Every split of the built-in data set or of a TOML file, by name.
+
+    ValueError as from `open_dataset`, and if a split is without pictures, or its classes are not those of the first.
+    """
+    names = list(SPLIT_NUMBERS) if _is_builtin(data) else _section_names(_read_toml(Path(data)))
+    if not names:
+        raise ValueError(f"{data}: there is no section in it")
+    splits = {name: open_dataset(data, name) for name in names}
+    for name, dataset in splits.items():
+        _require_pictures(data, name, dataset)
+        _require_same_classes(data, (names[0], splits[names[0]]), (name, dataset))
+    return splits
 
 
 def _is_builtin(data: str | Path) -> bool:
     return str(data) == "shapes"
+
+
+def _has_val(data: str | Path) -> bool:
+    if is_tfds(data):
+        return has_split(str(data), "val")
+    return _is_builtin(data) or "val" in _read_toml(Path(data))
+
+
+def _section_names(content: dict[str, object]) -> list[str]:
+    return [key for key, value in content.items() if isinstance(value, dict)]
 
 
 def _read_toml(path: Path) -> dict[str, object]:
@@ -121,12 +150,13 @@ def _require_pictures(data: str | Path, name: str, dataset: Dataset) -> None:
         raise ValueError(f"{data}: [{name}] has no pictures")
 
 
-def _require_same_classes(data: str | Path, train: Sequence[str], val: Sequence[str]) -> None:
-    if tuple(train) == tuple(val):
+def _require_same_classes(data: str | Path, one: tuple[str, Dataset], other: tuple[str, Dataset]) -> None:
+    (a, b), (in_a, in_b) = (one[0], other[0]), (tuple(one[1].classes), tuple(other[1].classes))
+    if in_a == in_b:
         return
-    only_train, only_val = ([name for name in a if name not in b] for a, b in ((train, val), (val, train)))
-    if only_train or only_val:
-        difference = f"only in [train]: {listed(only_train) or 'none'}; only in [val]: {listed(only_val) or 'none'}"
+    only_a, only_b = ([name for name in x if name not in y] for x, y in ((in_a, in_b), (in_b, in_a)))
+    if only_a or only_b:
+        difference = f"only in [{a}]: {listed(only_a) or 'none'}; only in [{b}]: {listed(only_b) or 'none'}"
     else:
-        difference = f"the same names in another order: {listed(train)} against {listed(val)}"
-    raise ValueError(f"{data}: the classes of [train] and [val] differ: {difference}")
+        difference = f"the same names in another order: {listed(in_a)} against {listed(in_b)}"
+    raise ValueError(f"{data}: the classes of [{a}] and [{b}] differ: {difference}")
