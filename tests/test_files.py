@@ -35,7 +35,7 @@ def test_a_failure_leaves_what_was_there(tmp_path, half_written):
 def test_a_folder_appears_whole_and_replaces_an_older_one(tmp_path):
     path = tmp_path / "data"
     for text in ("old", "new"):
-        with folder_written_beside(path) as beside:
+        with folder_written_beside(path, overwrite=True) as beside:
             (beside / text).touch()
             assert not (path / text).exists()
         assert [child.name for child in path.iterdir()] == [text]
@@ -43,7 +43,7 @@ def test_a_folder_appears_whole_and_replaces_an_older_one(tmp_path):
 
 
 def fail_in_folder(path):
-    with folder_written_beside(path) as beside:
+    with folder_written_beside(path, overwrite=True) as beside:
         (beside / "half").touch()
         raise ZeroDivisionError
 
@@ -62,7 +62,12 @@ def test_an_older_folder_comes_back_if_the_new_one_is_lost(tmp_path):
     path = tmp_path / "data"
     path.mkdir()
     (path / "old").touch()
-    with pytest.raises(FileNotFoundError), folder_written_beside(path) as beside:
+    with pytest.raises(FileNotFoundError), folder_written_beside(path, overwrite=True) as beside:
         beside.rmdir()
     assert [child.name for child in path.iterdir()] == ["old"]
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_is_not_overwritten_unasked(tmp_path):
+    with pytest.raises(ValueError, match="there already"), folder_written_beside(tmp_path):
+        pytest.fail("it has begun")

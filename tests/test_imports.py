@@ -110,7 +110,7 @@ except ValueError as error:
     assert len(message.splitlines()) == 1
 
 
-@pytest.mark.parametrize("absent", ["tensorflow_datasets", "array_record", "importlib_resources"])
+@pytest.mark.parametrize("absent", ["tensorflow_datasets", "array_record"])
 def test_tfds_data_without_tfds_is_one_line(absent):
     code = """
 from centernet_data.source import open_dataset

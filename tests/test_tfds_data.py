@@ -265,7 +265,7 @@ def test_places_where_a_data_set_is_looked_for(toml, tmp_path, monkeypatch):
     prepare(Prepare(str(toml), tmp_path / "out", name="other"))
     with pytest.raises(ValueError, match=r"out: there are several .*: my_data/1\.0\.0, other/1\.0\.0$"):
         open_dataset("tfds:out", "train")
-    with pytest.raises(ValueError, match=r"tfds:none: neither none nor .*out/none is the folder of a TFDS data set"):
+    with pytest.raises(ValueError, match=r"tfds:none: neither none nor .*out/none holds a TFDS data set"):
         open_dataset("tfds:none", "train")
     with pytest.raises(ValueError, match="tfds:: a name or a folder should follow, as in tfds:coco/2017"):
         open_dataset("tfds:", "train")
@@ -327,7 +327,12 @@ def flip(content, at=1000):
         (lambda folder: next(folder.glob("*train*")).unlink(), "of-00001: the file does not exist"),
         (lambda folder: (folder / "dataset_info.json").write_text("no"), "TFDS cannot open this data set"),
         (lambda folder: (folder / "features.json").write_text("no"), "TFDS cannot open this data set"),
-        (lambda folder: (folder / "features.json").unlink(), "TFDS cannot open this data set"),
+        (lambda folder: (folder / "features.json").unlink(), r"features\.json: the file does not exist"),
+        (
+            lambda folder: (folder / "metadata.json").write_text("no"),
+            r"metadata\.json: not as `centernet data prepare`",
+        ),
+        (lambda folder: (folder / "metadata.json").write_text('{"centernet_notes": 3}'), r"metadata\.json: not as"),
         (change_json("dataset_info.json", lambda info: info.update(fileFormat="tfrecord")), "in the format tfrecord"),
         (change_json("dataset_info.json", lambda info: info["splits"].pop(0)), "no split 'train'; there are: val"),
         (change_json("dataset_info.json", lambda info: info.pop("splits")), "no split 'train'; there are: none"),
@@ -339,6 +344,13 @@ def test_damage(folder, spoil, message):
         open_dataset(f"tfds:{folder}", "train")
     assert str(folder) in str(error.value)
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_classes_without_names_are_said(folder):
+    (folder / "objects-label.labels.txt").unlink()
+    dataset = open_dataset(f"tfds:{folder}", "train")
+    assert dataset.classes == ("0", "1")
+    assert dataset.notes[-1] == "the classes have no names, so their numbers stand for them"
 
 
 @pytest.mark.parametrize(
@@ -415,6 +427,8 @@ def test_the_command(toml, tmp_path, capsys):
     assert run(*command, "--overwrite") == 0
     assert run(*command[:2], f"tfds:{tmp_path}/out", *command[3:], "--name", "b") == 2
     assert capsys.readouterr().err.endswith("this is a TFDS data set already\n")
+    assert run(*command[:3], "--tfds-dir", toml) == 2
+    assert capsys.readouterr().err.endswith("my-data.toml: a file, not a folder\n")
     assert run(*command, "--name", "16 dogs") == 2
     assert "--name: TFDS wants a letter, then letters, digits and _, not '16 dogs'" in capsys.readouterr().err
 

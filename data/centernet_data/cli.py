@@ -1,13 +1,17 @@
 """The command `centernet`."""
 
 import sys
-from typing import Annotated, Never
+from typing import Annotated
 
 import tyro
 
 from centernet_data.config import Eval, Parity, Predict, Prepare, Train
 
-DataCommand = Annotated[Prepare, tyro.conf.subcommand("prepare")] | Never  # noqa: RUF020  (a union of one is no group)
+# The second name can go as soon as the group has another command: to tyro, a union of one is no group.
+DataCommand = (
+    Annotated[Prepare, tyro.conf.subcommand("prepare")]
+    | Annotated[Prepare, tyro.conf.subcommand("to-tfds", description="Another name of prepare.")]
+)
 Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Eval, tyro.conf.subcommand("eval")]

@@ -107,7 +107,7 @@ class Eval:
     model: tyro.conf.Positional[Path]
     """A run's model.safetensors."""
     data: str = "shapes"
-    """A built-in data set (shapes) or a TOML file; its classes must be the model's."""
+    """A built-in data set (shapes), a TOML file, or tfds:NAME or tfds:FOLDER; its classes must be the model's."""
     split: str = "val"
     """Which section of the data set."""
     json: Path | None = None
@@ -160,7 +160,7 @@ class Parity:
     model: tyro.conf.Positional[Path | None] = None
     """A run's model.safetensors."""
     data: str | None = None
-    """With a model: train and detect on this data set (shapes, or a TOML file), and compare average precision too."""
+    """With a model: train and detect on this data set (shapes, a TOML file or tfds:NAME), and compare average precision too."""
     split: str = "val"
     """Which section of --data."""
     dtype: Literal["float64", "float32"] = "float64"

@@ -20,8 +20,13 @@ def written_beside(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def folder_written_beside(path: Path) -> Iterator[Path]:
-    """The same for a folder: a new one in the same folder, renamed to `path`, in place of an older one."""
+def folder_written_beside(path: Path, overwrite: bool = False) -> Iterator[Path]:
+    """A new folder beside `path`, to be filled; renamed to `path` if all goes well, and removed if not.
+
+    ValueError if there is something at `path` already, unless it may be overwritten.
+    """
+    if path.exists() and not overwrite:
+        raise ValueError(f"{path}: there already; choose another")
     beside = path.with_name(f".{os.getpid()}-{path.name}")
     older = beside.with_name(f"{beside.name}-older")
     beside.mkdir(parents=True)

@@ -52,8 +52,11 @@ def decode_image(content: bytes, where: str) -> UInt8[np.ndarray, "h w 3"]:
 def upright_size(content: bytes, where: str) -> tuple[int, int]:
     """(height, width) in pixels of what `decode_image` gives, from the header alone. ValueError, naming `where`."""
     with _one_line_errors(where), Image.open(io.BytesIO(content)) as image:
-        lies_on_its_side = _orientation(image) in (5, 6, 7, 8)
-        return (image.width, image.height) if lies_on_its_side else (image.height, image.width)
+        if _orientation(image) not in (5, 6, 7, 8):
+            return image.height, image.width
+        if image.format == "TIFF":  # some versions of Pillow turn its size on opening it, some do not
+            return _pixels(image).shape[:2]
+        return image.width, image.height
 
 
 def find_pictures(paths: Iterable[str | Path]) -> list[Path]:

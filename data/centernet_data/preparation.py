@@ -30,6 +30,8 @@ def prepare(config: Prepare) -> Path:
         raise ValueError(f"{config.data}: this is a TFDS data set already")
     name = _name(config)
     folder = config.tfds_dir / name / VERSION
+    if config.tfds_dir.exists() and not config.tfds_dir.is_dir():
+        raise ValueError(f"{config.tfds_dir}: a file, not a folder")
     if folder.exists() and not config.overwrite:
         raise ValueError(f"{folder}: is there already; choose another --name or give --overwrite")
     splits = open_splits(config.data)
@@ -37,7 +39,7 @@ def prepare(config: Prepare) -> Path:
     for dataset in splits.values():
         if isinstance(dataset, PictureDataset):
             check_pictures(dataset)
-    with folder_written_beside(folder) as beside:
+    with folder_written_beside(folder, config.overwrite) as beside:
         _write(beside, name, splits)
     for split, dataset in splits.items():
         print(f"{split}: {len(dataset)} pictures")

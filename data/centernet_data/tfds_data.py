@@ -131,11 +131,13 @@ def read_tfds(data: str, split: str) -> TfdsDataset:
     records = Records.of(builder, name, features)
     counts: Counter[str] = Counter()
     samples = [_sample(records.annotation(i), records.where(i), classes, counts) for i in range(len(records))]
-    notes = _notes_of_preparation(builder).get(name)
+    notes = _notes_of_preparation(builder, name)
     if notes is None:
         notes = [f"{what}: {count}" for what, count in sorted(counts.items()) if count]
     if name != split:
         notes = [f"TFDS's split '{name}' stands for '{split}'", *notes]
+    if classes == tuple(str(index) for index in range(len(classes))):
+        notes = [*notes, "the classes have no names, so their numbers stand for them"]
     return TfdsDataset(classes, samples, records, tuple(notes))
 
 
@@ -147,6 +149,8 @@ def has_split(data: str, split: str) -> bool:
 def _open(data: str):
     tfds = import_tfds()
     folder = _folder(data)
+    if not (folder / "features.json").is_file():
+        raise ValueError(f"{folder / 'features.json'}: the file does not exist")
     try:
         builder = tfds.builder_from_directory(folder)
     except Exception as error:  # of many kinds, as the files in there are JSON of many kinds
@@ -174,16 +178,22 @@ def _folder(data: str) -> Path:
             raise ValueError(f"{place}: there are several data sets in this folder, name one of them: {inside}")
         if found:
             return found[0]
-    raise ValueError(f"{data}: neither {places[0]} nor {places[1]} is the folder of a TFDS data set (with {_INFO})")
+    raise ValueError(f"{data}: neither {places[0]} nor {places[1]} holds a TFDS data set (a folder with {_INFO})")
 
 
 def _own_name(builder, split: str) -> str | None:
     return next((name for name in _STAND_INS.get(split, (split,)) if name in builder.info.splits), None)
 
 
-def _notes_of_preparation(builder) -> dict[str, list[str]]:
-    metadata = builder.info.metadata
-    return {} if metadata is None else dict(metadata.items()).get(NOTES, {})
+def _notes_of_preparation(builder, split: str) -> list[str] | None:
+    """What was left out when it was prepared here; None for data sets that were not."""
+    try:
+        metadata = builder.info.metadata
+        return None if metadata is None else dict(metadata.items()).get(NOTES, {}).get(split)
+    except (AttributeError, ValueError) as error:
+        raise ValueError(
+            f"{builder.data_dir}/metadata.json: not as `centernet data prepare` writes it: {_one_line(error)}"
+        ) from error
 
 
 def _needed_features(builder):
