@@ -346,11 +346,25 @@ def test_damage(folder, spoil, message):
     assert len(str(error.value).splitlines()) == 1
 
 
+def test_files_in_several_formats(toml, folder):
+    formats = {"fileFormat": "tfrecord", "alternativeFileFormats": ["array_record"]}
+    change_json("dataset_info.json", lambda info: info.update(formats))(folder)
+    dataset = open_dataset(f"tfds:{folder}", "train")
+    assert_same_samples(open_dataset(toml, "train"), dataset)
+    assert dataset.records.where(4).endswith("my_data-train.array_record-00000-of-00001: record 4")
+
+
+def test_an_empty_split(folder):
+    change_json("dataset_info.json", lambda info: info["splits"][0].update(shardLengths=[]))(folder)
+    with pytest.raises(ValueError, match=r"\[train\] has no pictures"):
+        open_train_and_val(f"tfds:{folder}")
+
+
 def test_classes_without_names_are_said(folder):
     (folder / "objects-label.labels.txt").unlink()
     dataset = open_dataset(f"tfds:{folder}", "train")
     assert dataset.classes == ("0", "1")
-    assert dataset.notes[-1] == "the classes have no names, so their numbers stand for them"
+    assert dataset.notes[0] == "the classes have no names, so their numbers stand for them"
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ class Parity:
     model: tyro.conf.Positional[Path | None] = None
     """A run's model.safetensors."""
     data: str | None = None
-    """With a model: train and detect on this data set (shapes, a TOML file or tfds:NAME), and compare average precision too."""
+    """With a model: train and detect on this data set (shapes, a TOML file or tfds:NAME), and compare their AP."""
     split: str = "val"
     """Which section of --data."""
     dtype: Literal["float64", "float32"] = "float64"

@@ -53,12 +53,13 @@ class Records:
     @classmethod
     def of(cls, builder, split: str, features) -> "Records":
         tfds = import_tfds()
+        raw, is_empty = tfds.decode.DeserializeMethod.RAW_BYTES, builder.info.splits[split].num_examples == 0
+        # First, as it turns the names of files in `info` to this format, where there are several.
+        serialized = () if is_empty else builder.as_data_source(split, deserialize_method=raw)
         shards = tuple((file.filename, file.take) for file in builder.info.splits[split].file_instructions)
         for path, _ in shards:
             if not Path(path).is_file():
                 raise ValueError(f"{path}: the file does not exist, but {builder.data_dir}/{_INFO} counts on it")
-        raw = tfds.decode.DeserializeMethod.RAW_BYTES
-        serialized = builder.as_data_source(split, deserialize_method=raw) if shards else ()
         return cls(serialized, shards, features, tfds.features.FeaturesDict({"image": features["image"]}))
 
     def __len__(self) -> int:
@@ -131,14 +132,12 @@ def read_tfds(data: str, split: str) -> TfdsDataset:
     records = Records.of(builder, name, features)
     counts: Counter[str] = Counter()
     samples = [_sample(records.annotation(i), records.where(i), classes, counts) for i in range(len(records))]
-    notes = _notes_of_preparation(builder, name)
-    if notes is None:
-        notes = [f"{what}: {count}" for what, count in sorted(counts.items()) if count]
-    if name != split:
-        notes = [f"TFDS's split '{name}' stands for '{split}'", *notes]
+    notes = [] if name == split else [f"TFDS's split '{name}' stands for '{split}'"]
     if classes == tuple(str(index) for index in range(len(classes))):
-        notes = [*notes, "the classes have no names, so their numbers stand for them"]
-    return TfdsDataset(classes, samples, records, tuple(notes))
+        notes.append("the classes have no names, so their numbers stand for them")
+    counted = [f"{what}: {count}" for what, count in sorted(counts.items()) if count]
+    kept = _notes_of_preparation(builder, name)
+    return TfdsDataset(classes, samples, records, (*notes, *(counted if kept is None else kept)))
 
 
 def has_split(data: str, split: str) -> bool:
