@@ -475,3 +475,15 @@ def test_the_same_seed_gives_the_same_model_and_overwrite_replaces_a_run(runs, t
         np.testing.assert_array_equal(tensor, second[name], err_msg=name)
     assert len((out / "metrics.jsonl").read_text().splitlines()) == 4
     assert (out / "notes.txt").read_text() == "mine"
+
+
+def test_training_on_the_same_data_as_tfds_keeps_it(runs, tmp_path):
+    assert run("data", "prepare", runs["torch"].data, "--tfds-dir", tmp_path / "tfds") == 0
+    arguments = ("--data", f"tfds:{tmp_path / 'tfds'}", "--out", tmp_path / "run", "--backend", "torch", "--seed", 3)
+    assert run("train", *arguments, *TINY) == 0
+    losses = [
+        [json.loads(line).get("loss", 0) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        for folder in (runs["torch"].folder, tmp_path / "run")
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    assert len(losses[1]) == 4

@@ -32,26 +32,42 @@ def test_a_failure_leaves_what_was_there(tmp_path, half_written):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_folder_appears_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "new" / "folder"
-    with folder_written_beside(path) as beside:
-        (beside / "a.txt").write_text("new")
-        assert not path.exists()
-    assert list(path.parent.iterdir()) == [path]
-    assert (path / "a.txt").read_text() == "new"
+def test_a_folder_appears_whole_and_replaces_an_older_one(tmp_path):
+    path = tmp_path / "data"
+    for text in ("old", "new"):
+        with folder_written_beside(path, overwrite=True) as beside:
+            (beside / text).touch()
+            assert not (path / text).exists()
+        assert [child.name for child in path.iterdir()] == [text]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def fail_in_folder(path):
-    with folder_written_beside(path) as beside:
-        (beside / "a.txt").write_text("half")
+    with folder_written_beside(path, overwrite=True) as beside:
+        (beside / "half").touch()
         raise ZeroDivisionError
 
 
-def test_a_folder_that_fails_is_removed_and_one_that_is_there_is_kept(tmp_path):
+def test_a_failure_leaves_the_folder_that_was_there(tmp_path):
+    path = tmp_path / "data"
+    path.mkdir()
+    (path / "old").touch()
     with pytest.raises(ZeroDivisionError):
-        fail_in_folder(tmp_path / "folder")
-    assert list(tmp_path.iterdir()) == []
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(ValueError, match="folder: there already; choose another"):
-        fail_in_folder(tmp_path / "folder")
-    assert list((tmp_path / "folder").iterdir()) == []
+        fail_in_folder(path)
+    assert [child.name for child in path.iterdir()] == ["old"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_older_folder_comes_back_if_the_new_one_is_lost(tmp_path):
+    path = tmp_path / "data"
+    path.mkdir()
+    (path / "old").touch()
+    with pytest.raises(FileNotFoundError), folder_written_beside(path, overwrite=True) as beside:
+        beside.rmdir()
+    assert [child.name for child in path.iterdir()] == ["old"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_is_not_overwritten_unasked(tmp_path):
+    with pytest.raises(ValueError, match="there already"), folder_written_beside(tmp_path):
+        pytest.fail("it has begun")

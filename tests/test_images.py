@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from centernet_data.images import check_pictures, find_pictures, read_image
+from centernet_data.images import check_pictures, decode_image, find_pictures, read_image, upright_size
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 
@@ -51,6 +51,8 @@ def test_exif_orientation_is_applied(tmp_path, orientation, suffix):
     image = read_image(path)
     assert image.shape == (32, 48, 3)
     np.testing.assert_allclose(image[..., 0], upright, atol=12)
+    np.testing.assert_array_equal(decode_image(path.read_bytes(), "here"), image)
+    assert upright_size(path.read_bytes(), "here") == (32, 48)
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
@@ -161,6 +163,14 @@ def test_bad_files(tmp_path, content, message):
         path.write_bytes(content)
     with pytest.raises(ValueError, match=rf"bad\.jpg: .*{message}"):
         read_image(path)
+
+
+def test_bad_content_in_memory_says_where_it_is_from():
+    for read in (decode_image, upright_size):
+        with pytest.raises(ValueError, match=r"^record 7: not a picture"):
+            read(b"", "record 7")
+    with pytest.raises(ValueError, match=r"^record 7: the picture cannot be decoded"):
+        decode_image(encoded(Image.fromarray(RGB), "PNG")[:-30], "record 7")
 
 
 def test_a_folder_is_no_picture(tmp_path):

@@ -110,6 +110,23 @@ except ValueError as error:
     assert len(message.splitlines()) == 1
 
 
+@pytest.mark.parametrize("absent", ["tensorflow_datasets", "array_record"])
+def test_tfds_data_without_tfds_is_one_line(absent):
+    code = """
+from centernet_data.source import open_dataset
+try:
+    open_dataset("tfds:coco/2017", "train")
+except ValueError as error:
+    print(error)
+"""
+    expected = f'TFDS data sets need the package {absent}, which is not installed (pip install -e ".[tfds]")'
+    assert run(code, {absent}) == expected
+
+
+def test_tfds_data_without_tensorflow():
+    assert run("from centernet_data.tfds_data import import_tfds; import_tfds()", {"tensorflow"} | JAX | TORCH) == ""
+
+
 def test_parity_without_torch_is_one_line():
     code = """
 import contextlib, io, runpy, sys

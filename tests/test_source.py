@@ -5,7 +5,7 @@ import json
 import pytest
 from PIL import Image
 
-from centernet_data.source import open_dataset, open_train_and_val
+from centernet_data.source import open_dataset, open_splits, open_train_and_val
 
 COCO = 'format = "coco"\n[train]\nimages = "pictures"\nannotations = "train.json"\n'
 VAL = '[val]\nimages = "pictures"\nannotations = "val.json"\n'
@@ -144,3 +144,20 @@ def test_train_and_val_that_do_not_fit(folder, name, content, message):
     (folder / name).write_text(content)
     with pytest.raises(ValueError, match=rf"data\.toml: .*{message}"):
         open_train_and_val(write(folder, COCO + VAL))
+
+
+def test_every_split(folder):
+    path = write(folder, COCO + VAL.replace("[val]", "[held-out]"))
+    splits = open_splits(path)
+    assert list(splits) == ["train", "held-out"]
+    assert all(len(dataset) == 1 for dataset in splits.values())
+    (folder / "val.json").write_text(coco(["cat", "dog"]))
+    with pytest.raises(
+        ValueError, match=r"the classes of \[train\] and \[held-out\] differ: the same names in another"
+    ):
+        open_splits(path)
+    (folder / "val.json").write_text(coco(image_count=0, object_count=0))
+    with pytest.raises(ValueError, match=r"\[held-out\] has no pictures"):
+        open_splits(path)
+    with pytest.raises(ValueError, match="there is no section, such as"):
+        open_splits(write(folder, 'format = "coco"'))

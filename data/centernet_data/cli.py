@@ -5,12 +5,13 @@ from typing import Annotated
 
 import tyro
 
-from centernet_data.config import Check, Eval, Parity, Predict, Render, Subset, Train
+from centernet_data.config import Check, Eval, Parity, Predict, Prepare, Render, Subset, Train
 
 DataCommand = (
     Annotated[Check, tyro.conf.subcommand("check")]
     | Annotated[Subset, tyro.conf.subcommand("subset")]
     | Annotated[Render, tyro.conf.subcommand("render")]
+    | Annotated[Prepare, tyro.conf.subcommand("prepare")]
 )
 Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
@@ -33,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def _run(command: Train | Eval | Predict | Parity | Check | Subset | Render) -> int:
+def _run(command: Train | Eval | Predict | Parity | Check | Subset | Render | Prepare) -> int:
     # Imported here, so that --help and a mistyped option answer at once.
     if isinstance(command, Train):
         from centernet_data.training import train
@@ -59,6 +60,10 @@ def _run(command: Train | Eval | Predict | Parity | Check | Subset | Render) -> 
         from centernet_data.rendering import run_render
 
         run_render(command)
+    elif isinstance(command, Prepare):
+        from centernet_data.preparation import prepare
+
+        prepare(command)
     else:
         from centernet_data.prediction import run_predict
 

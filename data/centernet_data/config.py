@@ -1,6 +1,7 @@
 """What can be set from the command line: each class is one command, each field one option with its help."""
 
 import math
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,6 +20,14 @@ def require_image_size(image_size: tuple[int, ...]) -> None:
         raise ValueError(f"--image-size must be one or two multiples of 32, not {sides}")
 
 
+def name_of_data(data: str) -> str:
+    """A short name for a data set: that of its TOML file, or TFDS's without the version."""
+    if data.startswith("tfds:"):
+        parts = Path(data.removeprefix("tfds:")).parts
+        return next((part for part in reversed(parts) if not re.fullmatch(r"[\d.]+\.\d+", part)), "tfds")
+    return Path(data).stem
+
+
 @dataclass(frozen=True)
 class Train:
     """Train a detector, evaluate it on the validation split, and leave both in a folder.
@@ -28,8 +37,8 @@ class Train:
     """
 
     data: str = "shapes"
-    """A built-in data set (shapes, scene-text), or a TOML file that describes one (COCO, COCO-Text or VOC
-    format; see the README)."""
+    """A built-in data set (shapes, scene-text), a TOML file that describes one (COCO, COCO-Text or VOC format; see the
+    README), or tfds:NAME or tfds:FOLDER for one that TFDS keeps in ArrayRecord files."""
     out: Path | None = None
     """Folder for the run; runs/NAME-OF-DATA if not given."""
     overwrite: bool = False
@@ -83,7 +92,7 @@ class Train:
 
     @property
     def run_folder(self) -> Path:
-        return self.out or Path("runs") / Path(self.data).stem
+        return self.out or Path("runs") / name_of_data(self.data)
 
     def as_toml(self) -> dict:
         """The settings in the types that TOML has; those not given are left out."""
@@ -103,7 +112,8 @@ class Eval:
     model: tyro.conf.Positional[Path]
     """A run's model.safetensors."""
     data: str = "shapes"
-    """A built-in data set (shapes, scene-text) or a TOML file; its classes must be the model's."""
+    """A built-in data set (shapes, scene-text), a TOML file, or tfds:NAME or tfds:FOLDER; its classes must be the
+    model's."""
     split: str = "val"
     """Which section of the data set."""
     json: Path | None = None
@@ -137,7 +147,7 @@ class Check:
     """
 
     data: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="DATA")]]
-    """A built-in data set (shapes), or a TOML file that describes one."""
+    """A built-in data set (shapes, scene-text), a TOML file that describes one, or tfds:NAME or tfds:FOLDER."""
     image_size: Annotated[tuple[int, ...], tyro.conf.arg(metavar="S | H W")] = (256,)
     """Size of the network's input in pixels, one number for a square; multiples of 32."""
     resize: Resize = "letterbox"
@@ -163,7 +173,7 @@ class Subset:
     """
 
     data: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="DATA")]]
-    """A built-in data set (shapes), or a TOML file that describes one."""
+    """A built-in data set (shapes, scene-text), a TOML file that describes one, or tfds:NAME or tfds:FOLDER."""
     out: Path
     """Folder to make, with images/, instances.json and a TOML file of the folder's name."""
     ids: Path | None = None
@@ -199,6 +209,24 @@ class Render:
 
 
 @dataclass(frozen=True)
+class Prepare:
+    """Write all splits of a data set as TFDS keeps its own, in ArrayRecord files, to be read by --data tfds:...
+
+    One folder then holds pictures and annotations in a few large files, read at random; training on it gives the same
+    batches as on the files it was made of. Picture files are stored as they are. Needs pip install -e ".[tfds]".
+    """
+
+    data: tyro.conf.Positional[str]
+    """A TOML file that describes a data set, or a built-in one (shapes), of which the scenes are rendered once."""
+    tfds_dir: Path
+    """TFDS's data folder; the data set goes into NAME/1.0.0 in it."""
+    name: str | None = None
+    """What TFDS is to call it: letters, digits and _. That of the TOML file if not given."""
+    overwrite: bool = False
+    """Replace a data set that is already in that folder."""
+
+
+@dataclass(frozen=True)
 class Parity:
     """Prove that both backends are the same detector, stage by stage: in inference and in training.
 
@@ -208,7 +236,7 @@ class Parity:
     model: tyro.conf.Positional[Path | None] = None
     """A run's model.safetensors."""
     data: str | None = None
-    """With a model: train and detect on this data set (built-in, or a TOML file), and compare average precision too."""
+    """With a model: train and detect on this data set (built-in, a TOML file or tfds:NAME), and compare their AP."""
     split: str = "val"
     """Which section of --data."""
     dtype: Literal["float64", "float32"] = "float64"

@@ -1,4 +1,4 @@
-"""Writing a file so that a failure leaves what was there before."""
+"""Writing a file or a folder so that a failure leaves what was there before."""
 
 import os
 import shutil
@@ -20,17 +20,23 @@ def written_beside(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def folder_written_beside(path: Path) -> Iterator[Path]:
+def folder_written_beside(path: Path, overwrite: bool = False) -> Iterator[Path]:
     """A new folder beside `path`, to be filled; renamed to `path` if all goes well, and removed if not.
 
-    ValueError if there is something at `path` already.
+    ValueError if there is something at `path` already, unless it may be overwritten.
     """
-    if path.exists():
+    if path.exists() and not overwrite:
         raise ValueError(f"{path}: there already; choose another")
     beside = path.with_name(f".{os.getpid()}-{path.name}")
+    older = beside.with_name(f"{beside.name}-older")
     beside.mkdir(parents=True)
     try:
         yield beside
+        if path.exists():
+            path.rename(older)
         beside.rename(path)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        if older.exists() and not path.exists():
+            older.rename(path)
+        for left in (beside, older):
+            shutil.rmtree(left, ignore_errors=True)

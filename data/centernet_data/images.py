@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,17 +38,25 @@ def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
     """
     path = Path(path)
     _require_content(path)
-    try:
-        # Given a path, Pillow maps uncompressed TIFFs into memory and garbles those with an orientation of 5 to 8.
-        with path.open("rb") as file, Image.open(file) as image:
-            image.load()
-            return np.array(_upright(_rgb(image), _orientation(image)))
-    except UnidentifiedImageError:
-        raise ValueError(f"{path}: not a picture, or one that is damaged at its beginning") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ValueError(f"{path}: the picture is too large: {_one_line(error)}") from error
-    except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error, EOFError and others
-        raise ValueError(f"{path}: the picture cannot be decoded: {_one_line(error)}") from error
+    # Given a path, Pillow maps uncompressed TIFFs into memory and garbles those with an orientation of 5 to 8.
+    with _one_line_errors(path), path.open("rb") as file, Image.open(file) as image:
+        return _pixels(image)
+
+
+def decode_image(content: bytes, where: str) -> UInt8[np.ndarray, "h w 3"]:
+    """The same for a picture file's content; `where` it comes from begins the ValueError's message."""
+    with _one_line_errors(where), Image.open(io.BytesIO(content)) as image:
+        return _pixels(image)
+
+
+def upright_size(content: bytes, where: str) -> tuple[int, int]:
+    """(height, width) in pixels of what `decode_image` gives, from the header alone. ValueError, naming `where`."""
+    with _one_line_errors(where), Image.open(io.BytesIO(content)) as image:
+        if _orientation(image) not in (5, 6, 7, 8):
+            return image.height, image.width
+        if image.format == "TIFF":  # some versions of Pillow turn its size on opening it, some do not
+            return _pixels(image).shape[:2]
+        return image.width, image.height
 
 
 def exif_orientation(path: str | Path) -> int:
@@ -83,6 +93,23 @@ def check_pictures(dataset: Dataset, progress: Callable[[int, int], None] | None
         for done, _ in enumerate(pool.map(decode, range(total)), start=1):
             if progress is not None:
                 progress(done, total)
+
+
+def _pixels(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
+    image.load()
+    return np.array(_upright(_rgb(image), _orientation(image)))
+
+
+@contextmanager
+def _one_line_errors(where: str | Path) -> Iterator[None]:
+    try:
+        yield
+    except UnidentifiedImageError:
+        raise ValueError(f"{where}: not a picture, or one that is damaged at its beginning") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ValueError(f"{where}: the picture is too large: {_one_line(error)}") from error
+    except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error, EOFError and others
+        raise ValueError(f"{where}: the picture cannot be decoded: {_one_line(error)}") from error
 
 
 def _require_content(path: Path) -> None:

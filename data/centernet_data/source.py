@@ -11,6 +11,7 @@ from centernet_data.dataset import Dataset
 from centernet_data.reading import STRICT, Reading
 from centernet_data.scene_text import SceneTextDataset
 from centernet_data.shapes import ShapesDataset
+from centernet_data.tfds_data import is_tfds, read_tfds, tfds_splits
 from centernet_data.voc import read_voc
 
 _BUILT_IN = {"shapes": ShapesDataset, "scene-text": SceneTextDataset}
@@ -23,7 +24,8 @@ _OPTIONS = {"cocotext": {"ignore_illegible": bool, "least_area": float}}  # what
 
 
 def open_dataset(data: str | Path, split: str, reading: Reading = STRICT) -> Dataset:
-    """One split of a data set: of a generated one ("shapes", "scene-text"), or of one that a TOML file describes:
+    """One split of a data set: of a generated one ("shapes", "scene-text"), of one that TFDS keeps ("tfds:" and its
+    name or its folder), or of one that a TOML file describes:
 
         format = "coco"              # or "cocotext" or "voc"
         classes = ["person"]         # optional: these alone, in this order
@@ -37,6 +39,8 @@ def open_dataset(data: str | Path, split: str, reading: Reading = STRICT) -> Dat
     """
     if _is_builtin(data):
         return _BUILT_IN[str(data)](split)
+    if is_tfds(data):
+        return read_tfds(str(data), split)
     path = Path(data)
     return _open_section(path, _read_toml(path), split, reading)
 
@@ -45,6 +49,8 @@ def split_names(data: str | Path) -> tuple[str, ...]:
     """The splits that a data set has, in the order of its file. ValueError for a file that describes none."""
     if _is_builtin(data):
         return ("train", "val")
+    if is_tfds(data):
+        return tfds_splits(str(data))
     path = Path(data)
     content = _read_toml(path)
     kind = _format(path, content)
@@ -76,7 +82,7 @@ def open_train_and_val(data: str | Path) -> tuple[Dataset, Dataset | None]:
     the classes of the two differ.
     """
     train = open_dataset(data, "train")
-    val = open_dataset(data, "val") if _is_builtin(data) or "val" in _read_toml(Path(data)) else None
+    val = open_dataset(data, "val") if "val" in split_names(data) else None
     require_trainable(data, train, val)
     return train, val
 
@@ -88,7 +94,7 @@ def require_trainable(data: str | Path, train: Dataset, val: Dataset | None) -> 
         raise ValueError(f"{data}: [train] has no object in any of its {len(train)} pictures")
     if val is not None:
         _require_pictures(data, "val", val)
-        _require_same_classes(data, train.classes, val.classes)
+        _require_same_classes(data, ("train", train), ("val", val))
 
 
 def coco_section(data: str | Path, split: str) -> tuple[Path, Path, list[str] | None] | None:
@@ -96,7 +102,7 @@ def coco_section(data: str | Path, split: str) -> tuple[Path, Path, list[str] | 
 
     ValueError as from `open_dataset` for anything wrong in the TOML file.
     """
-    if _is_builtin(data):
+    if _is_builtin(data) or is_tfds(data):
         return None
     path = Path(data)
     content = _read_toml(path)
@@ -104,6 +110,19 @@ def coco_section(data: str | Path, split: str) -> tuple[Path, Path, list[str] | 
         return None
     images, annotations = _section(path, content, split, "coco")
     return path.parent / images, path.parent / annotations, _classes(path, content)
+
+
+def open_splits(data: str | Path) -> dict[str, Dataset]:
+    """Every split of a data set, by name.
+
+    ValueError as from `open_dataset`, and if a split is without pictures, or its classes are not those of the first.
+    """
+    names = split_names(data)
+    splits = {name: open_dataset(data, name) for name in names}
+    for name, dataset in splits.items():
+        _require_pictures(data, name, dataset)
+        _require_same_classes(data, (names[0], splits[names[0]]), (name, dataset))
+    return splits
 
 
 def _is_builtin(data: str | Path) -> bool:
@@ -187,12 +206,13 @@ def _require_pictures(data: str | Path, name: str, dataset: Dataset) -> None:
         raise ValueError(f"{data}: [{name}] has no pictures")
 
 
-def _require_same_classes(data: str | Path, train: Sequence[str], val: Sequence[str]) -> None:
-    if tuple(train) == tuple(val):
+def _require_same_classes(data: str | Path, one: tuple[str, Dataset], other: tuple[str, Dataset]) -> None:
+    (a, b), (in_a, in_b) = (one[0], other[0]), (tuple(one[1].classes), tuple(other[1].classes))
+    if in_a == in_b:
         return
-    only_train, only_val = ([name for name in a if name not in b] for a, b in ((train, val), (val, train)))
-    if only_train or only_val:
-        difference = f"only in [train]: {listed(only_train) or 'none'}; only in [val]: {listed(only_val) or 'none'}"
+    only_a, only_b = ([name for name in x if name not in y] for x, y in ((in_a, in_b), (in_b, in_a)))
+    if only_a or only_b:
+        difference = f"only in [{a}]: {listed(only_a) or 'none'}; only in [{b}]: {listed(only_b) or 'none'}"
     else:
-        difference = f"the same names in another order: {listed(train)} against {listed(val)}"
-    raise ValueError(f"{data}: the classes of [train] and [val] differ: {difference}")
+        difference = f"the same names in another order: {listed(in_a)} against {listed(in_b)}"
+    raise ValueError(f"{data}: the classes of [{a}] and [{b}] differ: {difference}")

@@ -20,6 +20,7 @@ from centernet_data.model_file import ModelConfig
 from centernet_data.recipe import Recipe
 from centernet_data.run_folder import RunFolder, write_picture
 from centernet_data.source import open_train_and_val
+from centernet_data.tfds_data import TfdsDataset
 from centernet_data.transforms import NO_AUGMENTATION
 
 SHOWN = 8  # pictures on predictions.png
@@ -36,14 +37,13 @@ def train(config: Train) -> dict:
     train_set, val_set = open_train_and_val(config.data)
     _describe(console, config, train_set, val_set)
     backend = open_backend(config.backend)
-    from_files = isinstance(train_set, PictureDataset)
-    augmentation = config.augmentation if config.augment and from_files else NO_AUGMENTATION
+    augmentation = config.augmentation if config.augment and _is_stored(train_set) else NO_AUGMENTATION
     batches = Batches(train_set, config.batch_size, config.hw, config.resize, augmentation, config.seed)
     model_config = ModelConfig(train_set.classes, config.hw, config.resize, config.depth)
     recipe = recipe_of(config, len(train_set))
     state = backend.create_state(model_config, recipe, config.seed, config.pretrained)
     for dataset in (train_set, val_set):
-        if isinstance(dataset, PictureDataset):  # a rendered one has no files to be damaged
+        if _is_stored(dataset):
             check_pictures(dataset)
 
     folder.begin(config.as_toml())
@@ -63,6 +63,11 @@ def train(config: Train) -> dict:
     draw_predictions(detector, val_set or train_set, folder)
     console.print(f"the run is in {folder.path}", highlight=False, soft_wrap=True)
     return metrics[-1]
+
+
+def _is_stored(dataset: Dataset | None) -> bool:
+    """Whether its pictures lie in files, which may be damaged. Rendered ones do not, and vary by themselves."""
+    return isinstance(dataset, PictureDataset | TfdsDataset)
 
 
 def recipe_of(config: Train, pictures: int) -> Recipe:
