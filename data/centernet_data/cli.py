@@ -1,13 +1,14 @@
 """The command `centernet`."""
 
 import sys
-from typing import Annotated, Never
+from typing import Annotated
 
 import tyro
 
 from centernet_data.config import Eval, Parity, Predict, Render, Train
 
-DataCommand = Annotated[Render, tyro.conf.subcommand("render")] | Never  # noqa: RUF020  (a union of one is no group)
+# A union of one is no group of commands; what is suppressed makes it one.
+DataCommand = Annotated[Render, tyro.conf.subcommand("render")] | Annotated[None, tyro.conf.Suppress]
 Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Eval, tyro.conf.subcommand("eval")]

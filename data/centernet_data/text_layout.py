@@ -1,6 +1,7 @@
 """What is written in a rendered scene and where: pages, signs, and words strewn about, each in a plane of its own."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import cv2
@@ -106,7 +107,7 @@ def _page(random: np.random.Generator, size: tuple[int, int]) -> list[Block]:
     frame = np.array(size[::-1])
     room = np.maximum(frame - what.ink.shape[::-1], 0.08 * frame) / 2
     centre = frame / 2 + random.uniform(-1, 1, 2) * room
-    matrix = _homography(random, what.ink, centre, turn, tilt=random.choice([0.1, 0.3, 0.6]))
+    matrix = _homography(random, what.ink, centre, turn, tilt=random.choice([0.1, 0.3, 0.9]))
     return [_block(what, matrix, size, is_page=True)]
 
 
@@ -127,11 +128,18 @@ def _page_lines(random: np.random.Generator, style: _Style, height: float, width
 
 def _texts(random: np.random.Generator, style: _Style, width: float) -> list[str]:
     """Words that fill a line of that width, about; at least one."""
-    texts, room = [], width / (style.em * EM_PER_LETTER)
+    texts, room = [], width / _letter_width(style)
     while not texts or room > 3:
         texts.append(getattr(random_word(random), style.case)())
         room -= len(texts[-1]) + 1
     return texts
+
+
+@lru_cache(maxsize=4096)
+def _letter_width(style: _Style) -> float:
+    typical = "the average letter"
+    width = printed(getattr(typical, style.case)(), style.face, style.em).mask.shape[1] / len(typical)
+    return 1.2 * width if style.handwritten else width
 
 
 def _sign(random: np.random.Generator, size: tuple[int, int], ems: tuple[float, float]) -> _Written:
