@@ -1,6 +1,7 @@
 """What is written in a rendered scene and where: pages, signs, and words strewn about, each in a plane of its own."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import cv2
@@ -80,7 +81,7 @@ def layout(random: np.random.Generator, size: tuple[int, int]) -> list[Block]:
     taken, blocks = np.zeros(size, np.uint8), []
     if kind < 0.65:
         _place(random, blocks, taken, _sign(random, size, SIGN_EMS), near_middle=True)
-    for _ in range(random.integers(0, 3) if kind < 0.65 else random.integers(2, 8)):
+    for _ in range(random.integers(0, 3) if kind < 0.65 else random.integers(1, 6)):
         _place(random, blocks, taken, _sign(random, size, STREWN_EMS), near_middle=False)
     return blocks
 
@@ -103,10 +104,8 @@ def _page(random: np.random.Generator, size: tuple[int, int]) -> list[Block]:
     lines = _page_lines(random, style, height, width)
     what = _typeset(random, lines, random.uniform(1.15, 1.7), centred=False, outlined=0)
     turn = random.normal(0, 0.03) if random.random() < 0.7 else random.normal(0, 0.15)
-    frame = np.array(size[::-1])
-    room = np.maximum(frame - what.ink.shape[::-1], 0.08 * frame) / 2
-    centre = frame / 2 + random.uniform(-1, 1, 2) * room
-    matrix = _homography(random, what.ink, centre, turn, tilt=random.choice([0.1, 0.3, 0.6]))
+    centre = _centre(random, what.ink, size, reach=1)
+    matrix = _homography(random, what.ink, centre, turn, tilt=random.choice([0.1, 0.3, 0.9]))
     return [_block(what, matrix, size, is_page=True)]
 
 
@@ -127,11 +126,18 @@ def _page_lines(random: np.random.Generator, style: _Style, height: float, width
 
 def _texts(random: np.random.Generator, style: _Style, width: float) -> list[str]:
     """Words that fill a line of that width, about; at least one."""
-    texts, room = [], width / (style.em * EM_PER_LETTER)
+    texts, room = [], width / _letter_width(style)
     while not texts or room > 3:
         texts.append(getattr(random_word(random), style.case)())
         room -= len(texts[-1]) + 1
     return texts
+
+
+@lru_cache(maxsize=4096)
+def _letter_width(style: _Style) -> float:
+    typical = "the average letter"
+    width = printed(getattr(typical, style.case)(), style.face, style.em).mask.shape[1] / len(typical)
+    return 1.2 * width if style.handwritten else width
 
 
 def _sign(random: np.random.Generator, size: tuple[int, int], ems: tuple[float, float]) -> _Written:
@@ -203,9 +209,8 @@ def _place(
     """Adds a block where nothing lies yet and marks it as `taken`; after some tries in vain it is left out."""
     size = taken.shape
     for _ in range(PLACING_TRIES):
-        spread = (0.35, 0.65) if near_middle else (0.05, 0.95)
         turn = random.normal(0, 0.1) if random.random() < 0.8 else random.uniform(-0.8, 0.8)
-        centre = np.array(size[::-1]) * random.uniform(*spread, 2)
+        centre = _centre(random, what.ink, size, reach=0.5 if near_middle else 1)
         matrix = _homography(random, what.ink, centre, turn, tilt=0.8)
         frame = project(matrix, corners(what.ink))
         sticks_out = (frame < 0).any() or (frame > size[::-1]).any()
@@ -216,6 +221,15 @@ def _place(
             taken |= area
             blocks.append(_block(what, matrix, size, is_page=False))
             return
+
+
+def _centre(
+    random: np.random.Generator, ink: UInt8[np.ndarray, "h w"], size: tuple[int, int], reach: float
+) -> Float[np.ndarray, "2"]:
+    """Where the middle of the ink (x, y) may lie so that it fits, or nearly; a reach of 1 is up to the edges."""
+    frame = np.array(size[::-1])
+    room = np.maximum(frame - ink.shape[::-1], 0.08 * frame) / 2
+    return frame / 2 + random.uniform(-reach, reach, 2) * room
 
 
 def _homography(
