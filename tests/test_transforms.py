@@ -223,13 +223,13 @@ def test_visible_share_of_an_object_far_outside_both_ways_is_zero():
 @pytest.mark.parametrize("seed", range(20))
 def test_no_colour_change_is_the_identity(seed):
     image = noise(9, 7, seed)
-    np.testing.assert_array_equal(augment_colour(image, 0, np.random.default_rng(seed)), image)
+    np.testing.assert_array_equal(augment_colour(image, 0, 0, np.random.default_rng(seed)), image)
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_grey_stays_grey(seed):
     grey = np.repeat(noise(9, 7, seed)[..., :1], 3, axis=2)
-    changed = augment_colour(grey, 0.5, np.random.default_rng(seed)).astype(int)
+    changed = augment_colour(grey, 0.5, 0, np.random.default_rng(seed)).astype(int)
     assert np.ptp(changed, axis=2).max() <= 1  # each channel is rounded by itself
 
 
@@ -237,10 +237,23 @@ def test_grey_stays_grey(seed):
 @pytest.mark.parametrize("seed", range(10))
 def test_a_plain_grey_changes_by_the_strength_at_most(strength, seed):
     plain = np.full((4, 4, 3), 100, np.uint8)  # contrast and saturation leave it
-    changed = augment_colour(plain, strength, np.random.default_rng(seed))
+    changed = augment_colour(plain, strength, 0, np.random.default_rng(seed))
     assert changed.dtype == np.uint8
     assert changed.shape == plain.shape
     assert (np.abs(changed.astype(int) - 100) <= 100 * strength + 1).all()
+
+
+def test_the_light_shifts_all_pixels_alike_and_mostly_in_brightness():
+    shifts = []
+    for seed in range(200):
+        image = np.random.default_rng(seed).integers(100, 150, (5, 4, 3)).astype(np.uint8)
+        difference = augment_colour(image, 0, 0.1, np.random.default_rng(seed)).astype(int) - image
+        assert np.ptp(difference, axis=(0, 1)).max() == 0
+        shifts.append(difference[0, 0])
+    shifts = np.array(shifts, float)
+    # 255 x 0.1 x 0.214 along (0.56, 0.58, 0.59), and hardly anything across it; each channel is rounded by itself.
+    np.testing.assert_allclose(shifts.std(axis=0), 255 * 0.1 * 0.214 * np.array([0.56, 0.58, 0.59]), rtol=0.15)
+    assert np.corrcoef(shifts.T).min() > 0.9
 
 
 def test_contrast_and_saturation_move_away_from_grey():
@@ -253,7 +266,7 @@ def test_contrast_and_saturation_move_away_from_grey():
             factor = rng.uniform(0.9, 1.1)
             grey = [0, (expected @ GREY).mean(), (expected @ GREY)[..., None]][kind]
             expected = grey + factor * (expected - grey)
-        changed = augment_colour(image.round().astype(np.uint8), 0.1, np.random.default_rng(seed))
+        changed = augment_colour(image.round().astype(np.uint8), 0.1, 0, np.random.default_rng(seed))
         np.testing.assert_allclose(changed, expected, atol=1)
 
 
@@ -271,6 +284,8 @@ def test_contrast_and_saturation_move_away_from_grey():
         ({"colour": -0.1}, "colour at least 0 and less than 1"),
         ({"colour": 1}, "colour at least 0 and less than 1"),
         ({"colour": float("nan")}, "colour at least 0 and less than 1"),
+        ({"lighting": -0.1}, "lighting must be at least 0"),
+        ({"lighting": float("nan")}, "lighting must be at least 0"),
     ],
 )
 def test_bad_augmentations(settings, message):
@@ -301,7 +316,7 @@ def test_augmentation_stays_within_its_bounds_and_uses_them():
 def test_the_same_seed_gives_the_same_change():
     def change(seed):
         rng = np.random.default_rng(seed)
-        return augment_geometry((64, 64), Augmentation(), rng), augment_colour(noise(9, 7), 0.4, rng)
+        return augment_geometry((64, 64), Augmentation(), rng), augment_colour(noise(9, 7), 0.4, 0.1, rng)
 
     for first, second, other in zip(change(5), change(5), change(6), strict=True):
         np.testing.assert_array_equal(first, second)

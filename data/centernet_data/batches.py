@@ -63,7 +63,8 @@ class Batches:
         image, objects = self.dataset.image(index), self.dataset.sample(index).objects
         matrix = fit(image.shape[:2], self.image_size, self.resize)
         matrix = compose(augment_geometry(self.image_size, self.augmentation, rng), matrix)
-        image = augment_colour(warp(image, matrix, self.image_size), self.augmentation.colour, rng)
+        image = warp(image, matrix, self.image_size)
+        image = augment_colour(image, self.augmentation.colour, self.augmentation.lighting, rng)
         objects = move_objects(objects, matrix)
         return image, objects[visible_share(objects, self.image_size) >= LEAST_VISIBLE]
 

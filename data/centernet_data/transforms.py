@@ -16,6 +16,16 @@ Resize = Literal["letterbox", "stretch"]
 
 PADDING = (124, 116, 104)  # ImageNet's mean colour: zero, once normalised
 GREY = np.array([0.299, 0.587, 0.114])  # luma, ITU-R BT.601
+# Along which RGB colours, and how far (of 1), the pixels of natural photographs differ: principal components, in
+# columns, as the authors' code has them (there for BGR), after AlexNet (section 4.1).
+LIGHTING_DIRECTIONS = np.array(
+    [
+        [-0.56089297, 0.71832671, 0.41158938],
+        [-0.5832747, 0.00994535, -0.81221408],
+        [-0.58752847, -0.69563484, 0.41340352],
+    ]
+)
+LIGHTING_SPREADS = np.array([0.2141788, 0.01817699, 0.00341571])
 LEAST_VISIBLE = 0.25  # an object of which less than this share is left in the frame is no object of it
 
 
@@ -84,6 +94,8 @@ class Augmentation:
     """How far the window's centre moves at most, in picture widths and heights; 0 switches it off."""
     colour: float = 0.4
     """How far brightness, contrast and saturation move at most, relatively; 0 switches it off."""
+    lighting: float = 0.1
+    """Standard deviation of the light's colour, in the units in which photographs differ; 0 switches it off."""
 
     def __post_init__(self):
         if not 0 < self.scale[0] <= self.scale[1] < math.inf:
@@ -92,9 +104,11 @@ class Augmentation:
             )
         if not 0 <= self.shift < math.inf or not 0 <= self.colour < 1:
             raise ValueError("the augmentation's shift must be at least 0, its colour at least 0 and less than 1")
+        if not 0 <= self.lighting < math.inf:
+            raise ValueError(f"the augmentation's lighting must be at least 0 and finite, not {self.lighting}")
 
 
-NO_AUGMENTATION = Augmentation(flip=False, scale=(1, 1), shift=0, colour=0)
+NO_AUGMENTATION = Augmentation(flip=False, scale=(1, 1), shift=0, colour=0, lighting=0)
 
 
 def augment_geometry(hw: tuple[int, int], augmentation: Augmentation, rng: np.random.Generator) -> Matrix:
@@ -108,10 +122,10 @@ def augment_geometry(hw: tuple[int, int], augmentation: Augmentation, rng: np.ra
 
 
 def augment_colour(
-    image: UInt8[np.ndarray, "h w 3"], strength: float, rng: np.random.Generator
+    image: UInt8[np.ndarray, "h w 3"], strength: float, lighting: float, rng: np.random.Generator
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Brightness, contrast and saturation, in random order, as one matrix on RGB."""
-    if strength == 0:
+    """Brightness, contrast and saturation, in random order, then the colour of the light, as one matrix on RGB."""
+    if strength == lighting == 0:
         return image
     matrix, offset, mean = np.eye(3), np.zeros(3), image.mean((0, 1))
     for kind in rng.permutation(3):
@@ -123,4 +137,5 @@ def augment_colour(
         else:  # saturation: away from each pixel's own grey
             step, constant = factor * np.eye(3) + (1 - factor) * GREY[None], 0.0
         matrix, offset = step @ matrix, step @ offset + constant
+    offset = offset + 255 * LIGHTING_DIRECTIONS @ (LIGHTING_SPREADS * rng.normal(0, lighting, 3))
     return cv2.transform(image, np.column_stack([matrix, offset]))
