@@ -333,6 +333,7 @@ def flip(content, at=1000):
             r"metadata\.json: not as `centernet data prepare`",
         ),
         (lambda folder: (folder / "metadata.json").write_text('{"centernet_notes": 3}'), r"metadata\.json: not as"),
+        (lambda folder: (folder / "metadata.json").write_text("[1]"), r"metadata\.json: not as"),
         (change_json("dataset_info.json", lambda info: info.update(fileFormat="tfrecord")), "in the format tfrecord"),
         (change_json("dataset_info.json", lambda info: info["splits"].pop(0)), "no split 'train'; there are: val"),
         (change_json("dataset_info.json", lambda info: info.pop("splits")), "no split 'train'; there are: none"),

@@ -191,7 +191,7 @@ def _notes_of_preparation(builder, split: str) -> list[str] | None:
     try:
         metadata = builder.info.metadata
         return None if metadata is None else dict(metadata.items()).get(NOTES, {}).get(split)
-    except (AttributeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(
             f"{builder.data_dir}/metadata.json: not as `centernet data prepare` writes it: {_one_line(error)}"
         ) from error
