@@ -131,7 +131,9 @@ def read_tfds(data: str, split: str) -> TfdsDataset:
     classes = tuple(features["objects"].feature["label"].names)
     records = Records.of(builder, name, features)
     counts: Counter[str] = Counter()
-    samples = [_sample(records.annotation(i), records.where(i), classes, counts) for i in range(len(records))]
+    samples = [
+        _sample(records.annotation(i), f"{name}-{i:06}", records.where(i), classes, counts) for i in range(len(records))
+    ]
     notes = [] if name == split else [f"TFDS's split '{name}' stands for '{split}'"]
     if classes == tuple(str(index) for index in range(len(classes))):
         notes.append("the classes have no names, so their numbers stand for them")
@@ -224,10 +226,10 @@ def _needed_features(builder):
     return kinds.FeaturesDict({**needed, "objects": kinds.Sequence({k: own[k] for k in _READ_OF_OBJECTS if k in own})})
 
 
-def _sample(values: Mapping, where: str, classes: tuple[str, ...], counts: Counter[str]) -> Sample:
+def _sample(values: Mapping, unnamed: str, where: str, classes: tuple[str, ...], counts: Counter[str]) -> Sample:
     objects = values["objects"]
     height, width = upright_size(values["image"], where)
-    name = values["image/filename"].decode(errors="replace") if "image/filename" in values else where
+    name = values["image/filename"].decode(errors="replace") if "image/filename" in values else unnamed
     rows, box_areas = _rows(objects, height, width, where, len(classes))
     areas = np.asarray(objects["area"], float) if "area" in objects else box_areas
     ignored = np.zeros(len(rows), bool)
