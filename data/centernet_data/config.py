@@ -193,7 +193,7 @@ class Render:
     what: tyro.conf.Positional[Literal["scene-text"]]
     """Which of the rendered data sets."""
     out: Path
-    """Folder for images/, cocotext.v2.json and scene-text.toml."""
+    """Folder to make, with images/, cocotext.v2.json and scene-text.toml."""
     count: int = 1000
     """Pictures to train on."""
     val_count: int = 100

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from centernet_data.boxes import listed, objects_from_corners
 from centernet_data.dataset import Sample
-from centernet_data.images import decode_image, upright_size
+from centernet_data.images import decode_image, one_line, upright_size
 
 PREFIX = "tfds:"
 NOTES = "centernet_notes"  # in the data set's metadata: by split, what was left out when it was prepared here
@@ -86,7 +86,7 @@ class Records:
         try:
             return features.deserialize_example_np(self.serialized[index], decoders=skip)
         except Exception as error:  # RuntimeError of the reader, and whatever the parser meets in foreign bytes
-            raise ValueError(f"{self.where(index)} cannot be read: {_one_line(error)}") from error
+            raise ValueError(f"{self.where(index)} cannot be read: {one_line(error)}") from error
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def _open(data: str):
     try:
         builder = tfds.builder_from_directory(folder)
     except Exception as error:  # of many kinds, as the files in there are JSON of many kinds
-        raise ValueError(f"{folder}: TFDS cannot open this data set: {_one_line(error)}") from error
+        raise ValueError(f"{folder}: TFDS cannot open this data set: {one_line(error)}") from error
     formats = sorted(file_format.value for file_format in builder.info.available_file_formats())
     if "array_record" not in formats:
         raise ValueError(
@@ -195,7 +195,7 @@ def _notes_of_preparation(builder, split: str) -> list[str] | None:
         return None if metadata is None else dict(metadata.items()).get(NOTES, {}).get(split)
     except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{builder.data_dir}/metadata.json: not as `centernet data prepare` writes it: {_one_line(error)}"
+            f"{builder.data_dir}/metadata.json: not as `centernet data prepare` writes it: {one_line(error)}"
         ) from error
 
 
@@ -267,7 +267,3 @@ def _require(
     if not good.all():
         first = int(np.argmin(good))
         raise ValueError(f"{where}: object {first}: {what}, but is {values[first].tolist()}")
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
