@@ -216,7 +216,7 @@ class Prepare:
     batches as on the files it was made of. Picture files are stored as they are. Needs pip install -e ".[tfds]".
     """
 
-    data: tyro.conf.Positional[str]
+    data: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="DATA")]]
     """A TOML file that describes a data set, or a built-in one (shapes, scene-text), rendered here once."""
     tfds_dir: Path
     """TFDS's data folder; the data set goes into NAME/1.0.0 in it."""
