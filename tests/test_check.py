@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from centernet_data.check import open_splits
+from centernet_data.check import audit_splits
 from centernet_data.cli import main
 from centernet_data.config import Check, Subset
 from centernet_data.dataset import Sample
@@ -302,7 +302,7 @@ def test_voc_is_read_on_behind_a_mistake(tmp_path, capsys):
         "Annotations/b.xml: <size/height> is missing or empty",
         "Annotations/d.xml: the annotation file does not exist",
     ]
-    (split,), _ = open_splits(str(tmp_path / "data.toml"))
+    (split,), _ = audit_splits(str(tmp_path / "data.toml"))
     assert [len(sample.objects) for sample in split.samples] == [1, 1]
 
 
@@ -431,7 +431,7 @@ def test_tiny_coco(tiny_coco, tmp_path):
 def test_bccd_has_cells_marked_twice(bccd, tmp_path):
     sections = "".join(f'[{split}]\nroot = "{bccd}"\nsplit = "{split}"\n' for split in ("train", "val"))
     (tmp_path / "data.toml").write_text('format = "voc"\n' + sections)
-    splits, findings = open_splits(str(tmp_path / "data.toml"))
+    splits, findings = audit_splits(str(tmp_path / "data.toml"))
     assert findings == []
     found = [finding for split in splits for finding in box_findings(split)]
     assert [(finding.split, finding.kind) for finding in found].count(("train", "box given twice")) == 5

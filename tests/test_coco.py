@@ -93,6 +93,8 @@ ONE, IMAGE, CATEGORY = ["annotations", 1], ["images", 1], ["categories", 1]
     [
         ("", "not JSON: line 1, column 1"),
         ('{"images": [],\n "annotations" []}', "not JSON: line 2, column 16: Expecting ':'"),
+        ("[" * 100_000, "not JSON: maximum recursion depth"),
+        ('{"images": ' + "1" * 5000 + "}", "not JSON: Exceeds the limit"),
         ([], "not COCO: its top level should be an object, but is a list"),
         (changed(["images"], ...), "not COCO: 'images' is missing"),
         (changed(["annotations"], ...), "not COCO: 'annotations' is missing"),

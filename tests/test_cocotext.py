@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from centernet_data.cocotext import read_cocotext
+from centernet_data.reading import Audit
 
 
 def word(image_id, bbox, **values):
@@ -168,6 +169,16 @@ def test_missing_files_and_other_encodings(tmp_path):
     words.write_bytes(b'{"utf8_string": "\xff"}')
     with pytest.raises(ValueError, match=r"words\.json: not JSON: 'utf-8' codec"):
         read_cocotext(images, words, "train")
+
+
+def test_a_split_of_nothing_but_mistakes_is_read_on_behind(tmp_path):
+    content = json.loads(json.dumps(GOOD))
+    for record in content["imgs"].values():
+        record["width"] = "wide"
+    audit = Audit()
+    assert len(read_cocotext(*write(tmp_path, content), "train", reading=audit)) == 0
+    assert all("'width' should be a whole number, but is 'wide'" in mistake for mistake in audit.mistakes)
+    assert len(audit.mistakes) == sum(record["set"] == "train" for record in content["imgs"].values())
 
 
 def test_one_class_and_the_files_classes_do_not_mix(tmp_path):

@@ -251,10 +251,19 @@ def test_rendered_files_read_back(tmp_path, capsys):
 
 
 def test_files_are_not_overwritten(tmp_path, capsys):
-    (tmp_path / "cocotext.v2.json").write_text("{}")
+    (tmp_path / "scene-text.toml").write_text("mine")
     assert main(["data", "render", "scene-text", "--out", str(tmp_path)]) == 2
-    assert "cocotext.v2.json: is already there; choose another --out" in capsys.readouterr().err
-    assert (tmp_path / "cocotext.v2.json").read_text() == "{}"
+    assert f"{tmp_path}: there already; choose another" in capsys.readouterr().err
+    assert (tmp_path / "scene-text.toml").read_text() == "mine"
+
+
+def test_an_interrupted_rendering_leaves_nothing(tmp_path, monkeypatch):
+    def interrupt(self, index):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SceneTextDataset, "image", interrupt)
+    assert main(["data", "render", "scene-text", "--out", str(tmp_path / "o"), "--count", "1"]) == 130
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("option", [("--count", "0"), ("--val-count", "0"), ("--seed", "-1")])

@@ -1,6 +1,7 @@
 """Cutting data sets small: what is kept, what is drawn, and that nothing there is touched."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 from PIL import Image
 
 from centernet_data.cli import main
-from centernet_data.source import open_dataset, open_train_and_val
+from centernet_data.dataset import Sample
+from centernet_data.source import open_dataset, open_train_and_val, split_names
 
 IDS = Path(__file__).parents[1] / "data" / "tiny_coco_ids.txt"
 TOML = 'format = "coco"\nclasses = ["blue"]\n[{split}]\nimages = "images"\nannotations = "boxes.json"\n'
@@ -56,7 +58,7 @@ def test_by_ids(tmp_path, capsys):
     pictures = files(tmp_path / "few/images")
     assert {str(path) for path in pictures} == {"sub/1.png", "sub/3.png", "8.png"}
     assert all((tmp_path / "images" / path).read_bytes() == data for path, data in pictures.items())
-    assert "3 pictures with 3 annotations: train with --data" in capsys.readouterr().out
+    assert "3 pictures with 3 annotations, its [train]: use them with --data" in capsys.readouterr().out
     train, _ = open_train_and_val(tmp_path / "few/few.toml")
     assert train.classes == ("blue",)
     assert [sample.name for sample in train.samples] == ["sub/1.png", "sub/3.png", "8.png"]
@@ -69,6 +71,7 @@ def test_drawn_by_the_seed(tmp_path):
     names = {name: [image["file_name"] for image in read(tmp_path / name)["images"]] for name in ("a", "again", "b")}
     assert names["a"] == names["again"] != names["b"]
     assert len(set(names["a"])) == 4
+    assert split_names(tmp_path / "a/a.toml") == ("val",)
     assert read(tmp_path / "a") == read(tmp_path / "again")
 
 
@@ -90,9 +93,10 @@ def voc(tmp_path):
     return tmp_path
 
 
-def test_voc_becomes_coco(voc):
+def test_voc_becomes_coco(voc, capsys):
     (voc / "ids.txt").write_text("a\nc\n")
     assert cut(voc / "data.toml", voc / "few", "--ids", voc / "ids.txt") == 0
+    assert "chosen from: difficult objects, neither trained on nor scored: 3" in capsys.readouterr().out
     before, after = open_dataset(voc / "data.toml", "train"), open_dataset(voc / "few/few.toml", "train")
     assert after.classes == before.classes
     assert [sample.name for sample in after.samples] == ["c.jpg", "a.jpg"]
@@ -105,11 +109,39 @@ def test_voc_becomes_coco(voc):
 
 def test_shapes_become_coco(tmp_path):
     assert cut("shapes", tmp_path / "few", "--count", 2, "--split", "val", "--seed", 5) == 0
-    after, before = open_dataset(tmp_path / "few/few.toml", "train"), open_dataset("shapes", "val")
+    after, before = open_dataset(tmp_path / "few/few.toml", "val"), open_dataset("shapes", "val")
     for index, sample in enumerate(after.samples):
         number = int(Path(sample.name).stem.rpartition("-")[2])
         np.testing.assert_allclose(sample.objects, before.sample(number).objects, atol=1e-4)
         np.testing.assert_array_equal(after.image(index), before.image(number))
+
+
+@dataclass
+class InMemory:
+    """A data set that keeps its pictures in no files of their own."""
+
+    names: tuple[str, ...]
+    classes: tuple[str, ...] = ("dog",)
+    notes: tuple[str, ...] = ()
+
+    def __len__(self):
+        return len(self.names)
+
+    def sample(self, index):
+        return Sample(self.names[index], 20, 30, np.array([[9, 9, 4, 4, 0, 1.0]]), np.array([16.0]), np.zeros((0, 6)))
+
+    def image(self, index):
+        return np.full((20, 30, 3), index, np.uint8)
+
+
+def test_pictures_without_files_are_written_into_the_folder_whatever_they_are_called(tmp_path, monkeypatch):
+    dataset = InMemory(("a.jpg", "../b.jpg", str(tmp_path / "c.jpg"), "sub/d", "e"))
+    monkeypatch.setattr("centernet_data.subset.open_dataset", lambda data, split: dataset)
+    assert cut("shapes", tmp_path / "few", "--count", 5) == 0
+    after = open_dataset(tmp_path / "few/few.toml", "train")
+    assert [sample.name for sample in after.samples] == ["a.png", "b.png", "c.png", "d.png", "e.png"]
+    assert [after.image(index).max() for index in range(5)] == list(range(5))
+    assert [path.name for path in tmp_path.iterdir()] == ["few"]
 
 
 def spoil_ids(text):

@@ -256,6 +256,17 @@ def test_voc_as_tfds_prepares_it(tmp_path):
     np.testing.assert_allclose(sample.ignored, sample.objects)
 
 
+def test_pictures_without_names_are_called_by_their_split_and_place(tmp_path):
+    features = F.FeaturesDict({"image": F.Image(encoding_format="jpeg"), "objects": F.Sequence(COCO)})
+    folder = tfds_builder(tmp_path, None, [[coco_object(0.25, 0.1, 0.75, 0.3)]] * 2, features=features)
+    assert [sample.name for sample in open_dataset(f"tfds:{folder}", "train").samples] == [
+        "train-000000",
+        "train-000001",
+    ]
+    assert main(["data", "subset", f"tfds:{folder}", "--count", "2", "--out", str(tmp_path / "few")]) == 0
+    assert {path.name for path in (tmp_path / "few/images").iterdir()} == {"train-000000.png", "train-000001.png"}
+
+
 def test_places_where_a_data_set_is_looked_for(toml, tmp_path, monkeypatch):
     prepare(Prepare(str(toml), tmp_path / "out"))
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "out"))
@@ -333,6 +344,7 @@ def flip(content, at=1000):
             r"metadata\.json: not as `centernet data prepare`",
         ),
         (lambda folder: (folder / "metadata.json").write_text('{"centernet_notes": 3}'), r"metadata\.json: not as"),
+        (lambda folder: (folder / "metadata.json").write_text("[1]"), r"metadata\.json: not as"),
         (change_json("dataset_info.json", lambda info: info.update(fileFormat="tfrecord")), "in the format tfrecord"),
         (change_json("dataset_info.json", lambda info: info["splits"].pop(0)), "no split 'train'; there are: val"),
         (change_json("dataset_info.json", lambda info: info.pop("splits")), "no split 'train'; there are: none"),

@@ -136,6 +136,9 @@ def test_bad_layouts(tmp_path):
     (tmp_path / "ImageSets/Main/twice.txt").write_text("a\na\n")
     with pytest.raises(ValueError, match=r"twice\.txt: pictures that are there twice: a"):
         read_voc(tmp_path, "twice")
+    (tmp_path / "ImageSets/Main/latin.txt").write_bytes("é\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"latin\.txt: not a text: 'utf-8' codec"):
+        read_voc(tmp_path, "latin")
     (tmp_path / "JPEGImages/a.jpg").unlink()
     with pytest.raises(ValueError, match=r"train\.txt: 1 of 1 pictures are missing, the first is .*a\.jpg"):
         read_voc(tmp_path, "train")

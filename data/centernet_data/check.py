@@ -58,7 +58,7 @@ def run_check(config: Check) -> int:
         if path is not None and not path.parent.is_dir():
             raise ValueError(f"{path}: its folder does not exist")
     console = Console()
-    splits, findings = open_splits(config.data)
+    splits, findings = audit_splits(config.data)
     digests, numbers = {}, {}
     for split in splits:
         looks = look_at_pictures(split, console)
@@ -78,7 +78,7 @@ def run_check(config: Check) -> int:
     return int(any(finding.severity == "error" for finding in findings))
 
 
-def open_splits(data: str) -> tuple[list[Split], list[Finding]]:
+def audit_splits(data: str) -> tuple[list[Split], list[Finding]]:
     """Every split that can be opened, and what its reader has to say, of all records. ValueError for no data set."""
     splits, audit = [], Audit()
     for name in split_names(data):

@@ -106,7 +106,7 @@ def _dataset_of_those_there(
     pictures: Sequence[Picture], classes: Sequence[str], images: Path, annotations: Path, reading: Reading
 ) -> PictureDataset:
     there = [picture for picture in pictures if picture.path.is_file()]
-    if not there:
+    if pictures and not there:
         raise ValueError(
             f"{annotations}: none of its {len(pictures)} pictures is in {images}, the first is {pictures[0].name}"
         )

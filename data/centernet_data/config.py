@@ -175,7 +175,7 @@ class Subset:
     data: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="DATA")]]
     """A built-in data set (shapes, scene-text), a TOML file that describes one, or tfds:NAME or tfds:FOLDER."""
     out: Path
-    """Folder to make, with images/, instances.json and a TOML file of the folder's name."""
+    """Folder to make, with images/, instances.json and a TOML file of the folder's name with the one section."""
     ids: Path | None = None
     """A file with one image id a line (in other formats than COCO's, one picture's name); # begins a comment."""
     count: int | None = None
@@ -193,7 +193,7 @@ class Render:
     what: tyro.conf.Positional[Literal["scene-text"]]
     """Which of the rendered data sets."""
     out: Path
-    """Folder for images/, cocotext.v2.json and scene-text.toml."""
+    """Folder to make, with images/, cocotext.v2.json and scene-text.toml."""
     count: int = 1000
     """Pictures to train on."""
     val_count: int = 100
@@ -216,8 +216,8 @@ class Prepare:
     batches as on the files it was made of. Picture files are stored as they are. Needs pip install -e ".[tfds]".
     """
 
-    data: tyro.conf.Positional[str]
-    """A TOML file that describes a data set, or a built-in one (shapes), of which the scenes are rendered once."""
+    data: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="DATA")]]
+    """A TOML file that describes a data set, or a built-in one (shapes, scene-text), rendered here once."""
     tfds_dir: Path
     """TFDS's data folder; the data set goes into NAME/1.0.0 in it."""
     name: str | None = None

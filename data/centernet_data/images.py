@@ -95,6 +95,11 @@ def check_pictures(dataset: Dataset, progress: Callable[[int, int], None] | None
                 progress(done, total)
 
 
+def one_line(error: BaseException) -> str:
+    """What a library's error says, in one line; its kind if it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def _pixels(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
     image.load()
     return np.array(_upright(_rgb(image), _orientation(image)))
@@ -107,9 +112,9 @@ def _one_line_errors(where: str | Path) -> Iterator[None]:
     except UnidentifiedImageError:
         raise ValueError(f"{where}: not a picture, or one that is damaged at its beginning") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ValueError(f"{where}: the picture is too large: {_one_line(error)}") from error
+        raise ValueError(f"{where}: the picture is too large: {one_line(error)}") from error
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error, EOFError and others
-        raise ValueError(f"{where}: the picture cannot be decoded: {_one_line(error)}") from error
+        raise ValueError(f"{where}: the picture cannot be decoded: {one_line(error)}") from error
 
 
 def _require_content(path: Path) -> None:
@@ -162,7 +167,3 @@ def _orientation(image: Image.Image) -> int:
 def _upright(image: Image.Image, orientation: int) -> Image.Image:
     turn = _TURN_UPRIGHT.get(orientation)
     return image if turn is None else image.transpose(turn)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -21,7 +21,7 @@ def read_json(path: Path, format_name: str) -> "Record":
         content = json.loads(path.read_bytes())
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: not JSON: line {error.lineno}, column {error.colno}: {error.msg}") from error
-    except UnicodeDecodeError as error:
+    except (ValueError, RecursionError) as error:  # not UTF-8, a number of thousands of digits, thousands of brackets
         raise ValueError(f"{path}: not JSON: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from centernet_data.config import Render
-from centernet_data.run_folder import write_picture, write_text
+from centernet_data.files import folder_written_beside
+from centernet_data.run_folder import write_picture
 from centernet_data.scene_text import SceneTextDataset
 from centernet_data.text_layout import Word
 
@@ -18,24 +19,28 @@ TOML = "\n".join(
 
 
 def run_render(config: Render) -> None:
-    """Writes the scenes of both splits into a folder, with the TOML file that describes it.
+    """Writes the folder `config.out`, all of it or nothing: the scenes of both splits, and the TOML file to read them.
 
-    ValueError if the folder already holds such annotations.
+    ValueError if the folder is there already.
     """
-    annotations, description = config.out / ANNOTATIONS, config.out / f"{config.what}.toml"
-    if annotations.exists():
-        raise ValueError(f"{annotations}: is already there; choose another --out")
-    (config.out / "images").mkdir(parents=True, exist_ok=True)
+    with folder_written_beside(config.out) as folder:
+        (folder / "images").mkdir()
+        (folder / ANNOTATIONS).write_text(json.dumps(_write_scenes(config, folder), allow_nan=False), encoding="utf-8")
+        (folder / f"{config.what}.toml").write_text(TOML + "\n", encoding="utf-8")
+    print(
+        f"{config.count} pictures to train on and {config.val_count} to validate on; "
+        f"use them with --data {config.out / config.what}.toml"
+    )
+
+
+def _write_scenes(config: Render, folder: Path) -> dict:
+    """Writes the pictures; returns COCO-Text's annotations of them."""
     content = {"cats": {}, "imgs": {}, "anns": {}, "imgToAnns": {}, "info": {"description": "rendered scenes"}}
     for split, count in (("train", config.count), ("val", config.val_count)):
         dataset = SceneTextDataset(split, count, config.seed)
         for index in range(count):
-            _add_scene(content, dataset, index, config.out / "images")
-    write_text(annotations, json.dumps(content, allow_nan=False))
-    write_text(description, TOML + "\n")
-    print(
-        f"{config.count} pictures to train on and {config.val_count} to validate on; use them with --data {description}"
-    )
+            _add_scene(content, dataset, index, folder / "images")
+    return content
 
 
 def _add_scene(content: dict, dataset: SceneTextDataset, index: int, folder: Path) -> None:

@@ -37,16 +37,19 @@ def run_subset(config: Subset) -> Path:
         section = coco_section(config.data, config.split)
         if section is None:
             dataset = open_dataset(config.data, config.split)
-            content, classes = _cut_dataset(dataset, wanted, config, folder / IMAGES), None
+            content, classes, notes = _cut_dataset(dataset, wanted, config, folder / IMAGES), None, dataset.notes
         else:
-            images, annotations, classes = section
+            (images, annotations, classes), notes = section, ()
             content = _cut_coco(images, annotations, wanted, config, folder / IMAGES)
         (folder / ANNOTATIONS).write_text(json.dumps(content), encoding="utf-8")
         toml = {"format": "coco", **({} if classes is None else {"classes": classes})}
-        toml["train"] = {"images": IMAGES, "annotations": ANNOTATIONS}
+        toml[config.split] = {"images": IMAGES, "annotations": ANNOTATIONS}
         (folder / f"{config.out.name}.toml").write_text(tomli_w.dumps(toml), encoding="utf-8")
     path = config.out / f"{config.out.name}.toml"
-    print(f"{len(content['images'])} pictures with {len(content['annotations'])} annotations: train with --data {path}")
+    counts = f"{len(content['images'])} pictures with {len(content['annotations'])} annotations"
+    print(f"{counts}, its [{config.split}]: use them with --data {path}")
+    for note in notes:
+        print(f"  of all that they were chosen from: {note}")
     return path
 
 
@@ -129,7 +132,7 @@ def _write_picture(dataset: Dataset, index: int, sample: Sample, folder: Path) -
         name = dataset.paths[index].name
         shutil.copyfile(dataset.paths[index], folder / name)
     else:
-        name = f"{sample.name}.png"
+        name = f"{Path(sample.name).stem}.png"
         write_picture(folder / name, dataset.image(index))
     return {"file_name": name, "height": sample.height, "width": sample.width}
 

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from centernet_data.boxes import listed, objects_from_corners
 from centernet_data.dataset import Sample
-from centernet_data.images import decode_image, upright_size
+from centernet_data.images import decode_image, one_line, upright_size
 
 PREFIX = "tfds:"
 NOTES = "centernet_notes"  # in the data set's metadata: by split, what was left out when it was prepared here
@@ -86,7 +86,7 @@ class Records:
         try:
             return features.deserialize_example_np(self.serialized[index], decoders=skip)
         except Exception as error:  # RuntimeError of the reader, and whatever the parser meets in foreign bytes
-            raise ValueError(f"{self.where(index)} cannot be read: {_one_line(error)}") from error
+            raise ValueError(f"{self.where(index)} cannot be read: {one_line(error)}") from error
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,9 @@ def read_tfds(data: str, split: str) -> TfdsDataset:
     classes = tuple(features["objects"].feature["label"].names)
     records = Records.of(builder, name, features)
     counts: Counter[str] = Counter()
-    samples = [_sample(records.annotation(i), records.where(i), classes, counts) for i in range(len(records))]
+    samples = [
+        _sample(records.annotation(i), f"{name}-{i:06}", records.where(i), classes, counts) for i in range(len(records))
+    ]
     notes = [] if name == split else [f"TFDS's split '{name}' stands for '{split}'"]
     if classes == tuple(str(index) for index in range(len(classes))):
         notes.append("the classes have no names, so their numbers stand for them")
@@ -155,7 +157,7 @@ def _open(data: str):
     try:
         builder = tfds.builder_from_directory(folder)
     except Exception as error:  # of many kinds, as the files in there are JSON of many kinds
-        raise ValueError(f"{folder}: TFDS cannot open this data set: {_one_line(error)}") from error
+        raise ValueError(f"{folder}: TFDS cannot open this data set: {one_line(error)}") from error
     formats = sorted(file_format.value for file_format in builder.info.available_file_formats())
     if "array_record" not in formats:
         raise ValueError(
@@ -191,9 +193,9 @@ def _notes_of_preparation(builder, split: str) -> list[str] | None:
     try:
         metadata = builder.info.metadata
         return None if metadata is None else dict(metadata.items()).get(NOTES, {}).get(split)
-    except (AttributeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{builder.data_dir}/metadata.json: not as `centernet data prepare` writes it: {_one_line(error)}"
+            f"{builder.data_dir}/metadata.json: not as `centernet data prepare` writes it: {one_line(error)}"
         ) from error
 
 
@@ -224,10 +226,10 @@ def _needed_features(builder):
     return kinds.FeaturesDict({**needed, "objects": kinds.Sequence({k: own[k] for k in _READ_OF_OBJECTS if k in own})})
 
 
-def _sample(values: Mapping, where: str, classes: tuple[str, ...], counts: Counter[str]) -> Sample:
+def _sample(values: Mapping, unnamed: str, where: str, classes: tuple[str, ...], counts: Counter[str]) -> Sample:
     objects = values["objects"]
     height, width = upright_size(values["image"], where)
-    name = values["image/filename"].decode(errors="replace") if "image/filename" in values else where
+    name = values["image/filename"].decode(errors="replace") if "image/filename" in values else unnamed
     rows, box_areas = _rows(objects, height, width, where, len(classes))
     areas = np.asarray(objects["area"], float) if "area" in objects else box_areas
     ignored = np.zeros(len(rows), bool)
@@ -265,7 +267,3 @@ def _require(
     if not good.all():
         first = int(np.argmin(good))
         raise ValueError(f"{where}: object {first}: {what}, but is {values[first].tolist()}")
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

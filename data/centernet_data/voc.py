@@ -68,7 +68,11 @@ def _split_names(root: Path, split: str, reading: Reading) -> list[str]:
     if not path.is_file():
         splits = sorted(file.stem for file in path.parent.glob("*.txt"))
         raise ValueError(f"{path}: there is no split '{split}'; there are: {listed(splits) or 'none'}")
-    names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not a text: {error}") from error
+    names = [line.strip() for line in lines if line.strip()]
     with reading:
         if repeated := duplicates(names):
             raise ValueError(f"{path}: pictures that are there twice: {listed(repeated)}")
