@@ -41,7 +41,7 @@ def show_heatmaps(
             cell = np.array([[4.0, 0, 0], [0, 4.0, 0]])
             back = invert(fit(picture.shape[:2], config.image_size, config.resize))
             grey = np.repeat((heat * 255).astype(np.uint8)[..., None], 3, axis=2)
-            maps.append(warp(grey, compose(back, cell), picture.shape[:2])[..., 0] / 255)
+            maps.append(warp(grey, compose(back, cell), picture.shape[:2], padding=None)[..., 0] / 255)
     return maps
 
 

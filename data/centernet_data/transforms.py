@@ -49,8 +49,13 @@ def invert(matrix: Matrix) -> Matrix:
     return cv2.invertAffineTransform(matrix)
 
 
-def warp(image: UInt8[np.ndarray, "h w 3"], matrix: Matrix, hw: tuple[int, int]) -> UInt8[np.ndarray, "h2 w2 3"]:
-    """The picture moved by `matrix` onto a canvas of `hw` pixels.
+def warp(
+    image: UInt8[np.ndarray, "h w 3"],
+    matrix: Matrix,
+    hw: tuple[int, int],
+    padding: tuple[int, int, int] | None = PADDING,
+) -> UInt8[np.ndarray, "h2 w2 3"]:
+    """The picture moved by `matrix` onto a canvas of `hw` pixels, of the colour `padding`; None continues its edges.
 
     What shrinks is first averaged over areas, so that no pixel is passed over, then moved by linear interpolation.
     """
@@ -62,7 +67,8 @@ def warp(image: UInt8[np.ndarray, "h w 3"], matrix: Matrix, hw: tuple[int, int])
         matrix = matrix * [width / small[0], height / small[1], 1]
     half = np.array([[1, 0, 0.5], [0, 1, 0.5]])  # OpenCV's pixel i lies at i, ours at i + 0.5
     matrix = compose(half * [1, 1, -1], compose(matrix, half))
-    return cv2.warpAffine(image, matrix, hw[::-1], flags=cv2.INTER_LINEAR, borderValue=PADDING)
+    border = cv2.BORDER_REPLICATE if padding is None else cv2.BORDER_CONSTANT
+    return cv2.warpAffine(image, matrix, hw[::-1], flags=cv2.INTER_LINEAR, borderMode=border, borderValue=padding or 0)
 
 
 def move_objects(objects: Float[np.ndarray, "n 6"], matrix: Matrix) -> Float[np.ndarray, "n 6"]:
