@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from centernet_data.curves import draw_curves, save_curves
+from centernet_data.detection import show_heatmaps
 from centernet_data.drawing import (
     CAPTION_HEIGHT,
     MARGIN,
@@ -18,6 +19,7 @@ from centernet_data.drawing import (
     overlay_heatmap,
     predictions_page,
 )
+from centernet_data.model_file import ModelConfig
 
 GREY = np.full((120, 160, 3), 128, np.uint8)
 NAMES = ("circle", "square")
@@ -219,3 +221,9 @@ def test_a_contact_sheet_shows_each_picture_with_its_own_classes():
     assert grey[: MARGIN + TILE, : TILE + MARGIN].sum() == TILE * TILE * 120 // 160  # fitted, its shape kept
     assert not grey[MARGIN + TILE :].any()
     assert contact_sheet([]).size[0] > 0
+
+
+def test_an_empty_heatmap_is_empty_up_to_the_edges():
+    (heat,) = show_heatmaps(lambda images: np.zeros((len(images), 16, 16)), [GREY], ModelConfig(("a",), (64, 64)))
+    assert heat.shape == GREY.shape[:2]
+    assert (heat == 0).all()

@@ -321,3 +321,8 @@ def test_the_same_seed_gives_the_same_change():
     for first, second, other in zip(change(5), change(5), change(6), strict=True):
         np.testing.assert_array_equal(first, second)
         assert not np.array_equal(first, other)
+
+
+def test_without_padding_the_edges_go_on():
+    doubled = warp(np.full((6, 8, 3), 7, np.uint8), np.array([[2.0, 0, -1], [0, 2.0, 3]]), (16, 18), padding=None)
+    assert (doubled == 7).all()
