@@ -344,7 +344,7 @@ class Painted:
         areas = self.objects[:, 2] * self.objects[:, 3]
         return Sample("painted", SIDE, SIDE, self.objects, areas, np.zeros((0, 6)))
 
-    def image(self, index):
+    def image(self, index, reduction=1):
         return np.zeros((SIDE, SIDE, 3), np.uint8)
 
 

@@ -3,6 +3,7 @@
 import io
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 from PIL import ExifTags, Image
@@ -53,6 +54,44 @@ def test_exif_orientation_is_applied(tmp_path, orientation, suffix):
     np.testing.assert_allclose(image[..., 0], upright, atol=12)
     np.testing.assert_array_equal(decode_image(path.read_bytes(), "here"), image)
     assert upright_size(path.read_bytes(), "here") == (32, 48)
+
+
+SMOOTH = cv2.GaussianBlur(np.random.default_rng(1).integers(0, 256, (97, 131, 3), np.uint8), (0, 0), 2)
+
+
+@pytest.mark.parametrize("grey", [False, True])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"subsampling": 1, "quality": 30}])
+def test_jpeg_files_have_the_pixels_that_pillow_gives(grey, options):
+    content = encoded(Image.fromarray(SMOOTH[..., 0] if grey else SMOOTH), "jpeg", **options)
+    expected = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+    np.testing.assert_array_equal(decode_image(content, "here"), expected)
+
+
+def block_means(image, side):
+    """Each pixel the mean of its block; the last blocks hold the edge's pixels repeated."""
+    rows, columns = -(-image.shape[0] // side), -(-image.shape[1] // side)
+    means = np.zeros((rows, columns, 3))
+    for y in range(rows):
+        for x in range(columns):
+            ys = np.minimum(np.arange(y * side, (y + 1) * side), image.shape[0] - 1)
+            xs = np.minimum(np.arange(x * side, (x + 1) * side), image.shape[1] - 1)
+            means[y, x] = image[np.ix_(ys, xs)].mean((0, 1))
+    return means
+
+
+@pytest.mark.parametrize("reduction", [2, 4, 8])
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+@pytest.mark.parametrize(("suffix", "atol", "mean"), [("png", 1, 0.5), ("jpeg", 12, 1.5)])
+@pytest.mark.parametrize("size", [(96, 128), (97, 131)])
+def test_a_reduced_picture_is_that_of_its_blocks(suffix, atol, mean, orientation, reduction, size):
+    picture = cv2.GaussianBlur(SMOOTH, (0, 0), 4)[: size[0], : size[1]]
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    content = encoded(Image.fromarray(np.ascontiguousarray(picture)), suffix, exif=exif)
+    reduced, expected = decode_image(content, "here", reduction), block_means(decode_image(content, "here"), reduction)
+    assert reduced.shape == expected.shape
+    assert np.abs(reduced - expected).max() <= atol
+    assert np.abs(reduced - expected).mean() < mean
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")

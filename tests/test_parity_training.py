@@ -71,8 +71,8 @@ class Echo:
     def __len__(self):
         return 8
 
-    def image(self, index):
-        return self.dataset.image(index)
+    def image(self, index, reduction=1):
+        return self.dataset.image(index, reduction)
 
     def sample(self, index):
         objects = self.detector([self.image(index)], 0.0)[0][:6]

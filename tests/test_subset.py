@@ -130,7 +130,7 @@ class InMemory:
     def sample(self, index):
         return Sample(self.names[index], 20, 30, np.array([[9, 9, 4, 4, 0, 1.0]]), np.array([16.0]), np.zeros((0, 6)))
 
-    def image(self, index):
+    def image(self, index, reduction=1):
         return np.full((20, 30, 3), index, np.uint8)
 
 

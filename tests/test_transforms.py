@@ -16,6 +16,7 @@ from centernet_data.transforms import (
     fit,
     invert,
     move_objects,
+    reduction_before,
     visible_share,
     warp,
 )
@@ -326,3 +327,12 @@ def test_the_same_seed_gives_the_same_change():
 def test_without_padding_the_edges_go_on():
     doubled = warp(np.full((6, 8, 3), 7, np.uint8), np.array([[2.0, 0, -1], [0, 2.0, 3]]), (16, 18), padding=None)
     assert (doubled == 7).all()
+
+
+@given(st.floats(0.01, 20), st.floats(0.01, 20), st.sampled_from([-1, 1]))
+def test_reading_reduces_by_no_more_than_the_transform_shrinks(scale_y, scale_x, mirror):
+    matrix = np.array([[mirror * scale_x, 0, 5], [0, scale_y, -3]])
+    reduction = reduction_before(matrix)
+    assert reduction in (1, 2, 4, 8)
+    assert reduction == 1 or reduction * max(scale_y, scale_x) <= 1
+    assert reduction == 8 or 2 * reduction * max(scale_y, scale_x) > 1

@@ -1,6 +1,7 @@
 """The two backends behind one face, and their comparison: the only place where this package reaches for them, and
 only when asked."""
 
+from importlib.util import find_spec
 from types import ModuleType
 
 
@@ -26,3 +27,12 @@ def open_parity() -> ModuleType:
             f'parity needs both backends, but {error.name} is not installed (pip install -e ".[torch]")'
         ) from error
     return command
+
+
+def open_data_loader() -> ModuleType | None:
+    """`parity.data_loader`, which needs torch alone; None if that is not installed."""
+    if find_spec("torch") is None:
+        return None
+    from parity import data_loader
+
+    return data_loader

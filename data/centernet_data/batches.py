@@ -1,11 +1,12 @@
 """Batches as a pure function of (seed, step): nothing to save or restore, and any worker may make any of them."""
 
-from collections import deque
+import gc
+import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+import cv2
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
@@ -13,18 +14,21 @@ from centernet_data.dataset import Dataset
 from centernet_data.transforms import (
     LEAST_VISIBLE,
     Augmentation,
+    Matrix,
     Resize,
     augment_colour,
     augment_geometry,
     compose,
     fit,
     move_objects,
+    reduction_before,
     visible_share,
     warp,
 )
 
 Batch = dict[str, UInt8[np.ndarray, "b h w 3"] | Float[np.ndarray, "b n 6"]]
 
+AHEAD = 2  # batches that wait in each worker, or here
 SHUFFLE, VIEW = 0, 1  # which random stream: the order of an epoch, or one view of a picture
 
 
@@ -60,24 +64,50 @@ class Batches:
         """One augmented picture at the input's size, and the objects to be found in it."""
         index = self.index(step, slot)
         rng = np.random.default_rng([self.seed, VIEW, step, slot])
-        image, objects = self.dataset.image(index), self.dataset.sample(index).objects
-        matrix = fit(image.shape[:2], self.image_size, self.resize)
-        matrix = compose(augment_geometry(self.image_size, self.augmentation, rng), matrix)
-        image = warp(image, matrix, self.image_size)
-        image = augment_colour(image, self.augmentation.colour, self.augmentation.lighting, rng)
-        objects = move_objects(objects, matrix)
-        return image, objects[visible_share(objects, self.image_size) >= LEAST_VISIBLE]
+        matrix = self.window(index, rng)
+        image = warp(*self.read(index, matrix), self.image_size)
+        return self.colour(image, rng), self.objects(index, matrix)
 
-    def prefetched(self, first: int, last: int, ahead: int = 2, workers: int = 2) -> Iterator[Batch]:
-        """The batches of steps `first` to `last` - 1, made by threads while earlier ones are in use."""
-        with ThreadPoolExecutor(workers) as pool:
-            queue = deque()
-            for step in range(first, last):
-                queue.append([pool.submit(self.view, step, slot) for slot in range(self.batch_size)])
-                if len(queue) > ahead:
-                    yield self._stack([view.result() for view in queue.popleft()])
-            while queue:
-                yield self._stack([view.result() for view in queue.popleft()])
+    def window(self, index: int, rng: np.random.Generator) -> Matrix:
+        """Where the view lies in the picture: the matrix from the one to the other."""
+        sample = self.dataset.sample(index)
+        whole = fit((sample.height, sample.width), self.image_size, self.resize)
+        return compose(augment_geometry(self.image_size, self.augmentation, rng), whole)
+
+    def read(self, index: int, matrix: Matrix) -> tuple[UInt8[np.ndarray, "h w 3"], Matrix]:
+        """The picture, reduced while it is read as far as `matrix` allows, and what is left of the matrix."""
+        reduction = reduction_before(matrix)
+        return self.dataset.image(index, reduction), matrix * [reduction, reduction, 1]
+
+    def colour(self, image: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator) -> UInt8[np.ndarray, "h w 3"]:
+        """The view in another light."""
+        return augment_colour(image, self.augmentation.colour, self.augmentation.lighting, rng)
+
+    def objects(self, index: int, matrix: Matrix) -> Float[np.ndarray, "n 6"]:
+        """The picture's objects as they lie in the view, less those of which too little is left."""
+        objects = move_objects(self.dataset.sample(index).objects, matrix)
+        return objects[visible_share(objects, self.image_size) >= LEAST_VISIBLE]
+
+    def prefetched(self, first: int, last: int, workers: int = 0) -> Iterator[Batch]:
+        """The batches of steps `first` to `last` - 1, made while earlier ones are in use.
+
+        By `workers` processes, or by threads of this one if `workers` is 0: the batches are the same.
+        """
+        import grain  # here, as it imports JAX where that is installed
+        from absl import flags
+
+        if workers:
+            flags.FLAGS.mark_as_parsed()  # grain asks absl for its flags in each worker
+        options = grain.ReadOptions(num_threads=1 if workers else os.cpu_count() or 1, prefetch_buffer_size=AHEAD)
+        steps = grain.MapDataset.range(first, last).map(self.__getitem__).to_iter_dataset(options)
+        batches = iter(steps.mp_prefetch(grain.MultiprocessingOptions(workers, AHEAD), _use_one_thread))
+        try:
+            for batch in batches:  # from a process they lie in memory that is shared with it, and must be given back
+                yield {name: np.array(values) for name, values in batch.items()} if workers else batch
+        finally:
+            batches.close()
+            del batches, steps
+            gc.collect()  # what grain's iterators hold in reference cycles is shared memory too
 
     def _stack(self, views: list[tuple[np.ndarray, np.ndarray]]) -> Batch:
         objects = np.zeros((len(views), self._most_objects, 6), np.float32)
@@ -93,3 +123,7 @@ class Batches:
 @lru_cache(maxsize=4)  # every view asks for it, and a batch may reach over two epochs
 def _order(seed: int, epoch: int, count: int) -> Int[np.ndarray, "count"]:
     return np.random.default_rng([seed, SHUFFLE, epoch]).permutation(count)
+
+
+def _use_one_thread(worker: int, workers: int) -> None:
+    cv2.setNumThreads(1)

@@ -5,13 +5,14 @@ from typing import Annotated
 
 import tyro
 
-from centernet_data.config import Check, Eval, Parity, Predict, Prepare, Render, Subset, Train
+from centernet_data.config import Bench, Check, Eval, Parity, Predict, Prepare, Render, Subset, Train
 
 DataCommand = (
     Annotated[Check, tyro.conf.subcommand("check")]
     | Annotated[Subset, tyro.conf.subcommand("subset")]
     | Annotated[Render, tyro.conf.subcommand("render")]
     | Annotated[Prepare, tyro.conf.subcommand("prepare")]
+    | Annotated[Bench, tyro.conf.subcommand("bench")]
 )
 Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
@@ -34,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def _run(command: Train | Eval | Predict | Parity | Check | Subset | Render | Prepare) -> int:
+def _run(command: Train | Eval | Predict | Parity | Check | Subset | Render | Prepare | Bench) -> int:
     # Imported here, so that --help and a mistyped option answer at once.
     if isinstance(command, Train):
         from centernet_data.training import train
@@ -64,6 +65,10 @@ def _run(command: Train | Eval | Predict | Parity | Check | Subset | Render | Pr
         from centernet_data.preparation import prepare
 
         prepare(command)
+    elif isinstance(command, Bench):
+        from centernet_data.bench import run_bench
+
+        run_bench(command)
     else:
         from centernet_data.prediction import run_predict
 

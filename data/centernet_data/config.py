@@ -70,6 +70,8 @@ class Train:
     augmentation: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
     """Of weights, order and augmentation; the same seed gives the same run."""
+    workers: int = 0
+    """Processes that make the batches; 0: threads of this one. The batches are the same (`centernet data bench`)."""
     backend: Backend = "jax"
     """Which of the two twins trains."""
 
@@ -82,8 +84,8 @@ class Train:
         require_image_size(self.image_size)
         if not 0 <= self.warmup < 1:
             raise ValueError(f"--warmup must be at least 0 and less than 1, not {self.warmup}")
-        if not 0 <= self.weight_decay < math.inf or self.seed < 0:
-            raise ValueError("--weight-decay and --seed must be at least 0")
+        if not 0 <= self.weight_decay < math.inf or min(self.seed, self.workers) < 0:
+            raise ValueError("--weight-decay, --seed and --workers must be at least 0")
 
     @property
     def hw(self) -> tuple[int, int]:
@@ -224,6 +226,39 @@ class Prepare:
     """What TFDS is to call it: letters, digits and _. That of the TOML file if not given."""
     overwrite: bool = False
     """Replace a data set that is already in that folder."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Measure how fast a data set's batches are made: by stage on one thread, and as a whole by worker processes.
+
+    Where torch is installed, its DataLoader makes the same batches in turn with this one.
+    """
+
+    data: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="DATA")]]
+    """A built-in data set (shapes, scene-text), a TOML file that describes one, or tfds:NAME or tfds:FOLDER."""
+    split: str = "train"
+    """Which section of the data set."""
+    image_size: Annotated[tuple[int, ...], tyro.conf.arg(metavar="S | H W")] = (512,)
+    """Size of the network's input in pixels, one number for a square; multiples of 32."""
+    batch_size: int = 16
+    """Pictures per batch."""
+    workers: tuple[int, ...] = (0, 1, 2)
+    """Numbers of worker processes to try; 0: threads of this process, as many as there are CPU cores."""
+    batches: int = 20
+    """How many batches each measurement takes; there are three of each."""
+    json: Path | None = None
+    """Also write the numbers to this file."""
+
+    def __post_init__(self):
+        require_image_size(self.image_size)
+        if self.batch_size < 1 or self.batches < 1 or min(self.workers, default=-1) < 0:
+            raise ValueError("--batch-size and --batches must be at least 1, --workers at least 0")
+
+    @property
+    def hw(self) -> tuple[int, int]:
+        """The input's (height, width)."""
+        return self.image_size[0], self.image_size[-1]
 
 
 @dataclass(frozen=True)

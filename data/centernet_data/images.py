@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 from jaxtyping import UInt8
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -28,25 +29,46 @@ _TURN_UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_JPEG_FLAGS = {
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
+REDUCTIONS = tuple(_JPEG_FLAGS)
 
 
-def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
+def read_image(path: str | Path, reduction: int = 1) -> UInt8[np.ndarray, "h w 3"]:
     """The picture as uint8 RGB, as a viewer shows it.
 
     EXIF orientation is applied, transparency laid over white, 16-bit grey scaled down to 8 bit; of an animation
-    it is the first frame. ValueError, naming the file, for anything that is not a whole picture.
+    it is the first frame. With a `reduction` of 2, 4 or 8 each pixel stands for so many by so many of the whole
+    picture, those that hang over its right and lower edge included. ValueError, naming the file, for anything that is
+    not a whole picture.
     """
     path = Path(path)
     _require_content(path)
-    # Given a path, Pillow maps uncompressed TIFFs into memory and garbles those with an orientation of 5 to 8.
-    with _one_line_errors(path), path.open("rb") as file, Image.open(file) as image:
-        return _pixels(image)
+    with _one_line_errors(path):
+        content = path.read_bytes()
+    return decode_image(content, path, reduction)
 
 
-def decode_image(content: bytes, where: str) -> UInt8[np.ndarray, "h w 3"]:
+def decode_image(content: bytes, where: str | Path, reduction: int = 1) -> UInt8[np.ndarray, "h w 3"]:
     """The same for a picture file's content; `where` it comes from begins the ValueError's message."""
+    # Given a path, Pillow maps uncompressed TIFFs into memory and garbles those with an orientation of 5 to 8.
     with _one_line_errors(where), Image.open(io.BytesIO(content)) as image:
-        return _pixels(image)
+        return _pixels(image, content, reduction)
+
+
+def average_blocks(image: UInt8[np.ndarray, "h w 3"], rows: int, columns: int) -> UInt8[np.ndarray, "h2 w2 3"]:
+    """The means of blocks of `rows` by `columns` pixels; the edge is repeated to fill the last ones."""
+    if rows == columns == 1:
+        return image
+    height, width = -(-image.shape[0] // rows), -(-image.shape[1] // columns)
+    below, beside = height * rows - image.shape[0], width * columns - image.shape[1]
+    if below or beside:
+        image = cv2.copyMakeBorder(image, 0, below, 0, beside, cv2.BORDER_REPLICATE)
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def upright_size(content: bytes, where: str) -> tuple[int, int]:
@@ -55,7 +77,7 @@ def upright_size(content: bytes, where: str) -> tuple[int, int]:
         if _orientation(image) not in (5, 6, 7, 8):
             return image.height, image.width
         if image.format == "TIFF":  # some versions of Pillow turn its size on opening it, some do not
-            return _pixels(image).shape[:2]
+            return _pixels(image, content, reduction=1).shape[:2]
         return image.width, image.height
 
 
@@ -100,9 +122,27 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _pixels(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
-    image.load()
-    return np.array(_upright(_rgb(image), _orientation(image)))
+def _pixels(image: Image.Image, content: bytes, reduction: int) -> UInt8[np.ndarray, "h w 3"]:
+    pixels = _jpeg_pixels(image, content, reduction)
+    if pixels is None:
+        image.load()
+        pixels = average_blocks(_upright(np.array(_rgb(image)), _orientation(image)), reduction, reduction)
+    return pixels
+
+
+def _jpeg_pixels(image: Image.Image, content: bytes, reduction: int) -> UInt8[np.ndarray, "h w 3"] | None:
+    """What Pillow's decoder gives too, in a fifth of its time (0.8 instead of 4 ms for 640 x 480 pixels), and reduced
+    in the decoder itself; None for what Pillow should look at: all but whole JPEG files in grey or colour."""
+    if image.format != "JPEG" or image.mode not in ("L", "RGB"):
+        return None
+    orientation = _orientation(image)
+    # Turned upright, blocks that hang over one edge would come to lie at another.
+    at_once = reduction if orientation == 1 or not (image.width % reduction or image.height % reduction) else 1
+    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), _JPEG_FLAGS[at_once] | cv2.IMREAD_IGNORE_ORIENTATION)
+    if pixels is None:
+        return None
+    pixels = _upright(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels), orientation)
+    return average_blocks(pixels, reduction // at_once, reduction // at_once)
 
 
 @contextmanager
@@ -164,6 +204,6 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _upright(image: Image.Image, orientation: int) -> Image.Image:
+def _upright(pixels: UInt8[np.ndarray, "h w 3"], orientation: int) -> UInt8[np.ndarray, "h2 w2 3"]:
     turn = _TURN_UPRIGHT.get(orientation)
-    return image if turn is None else image.transpose(turn)
+    return pixels if turn is None else np.array(Image.fromarray(pixels).transpose(turn))

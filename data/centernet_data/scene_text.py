@@ -14,6 +14,7 @@ from jaxtyping import UInt8
 
 from centernet_data.cocotext import LEAST_AREA, ONE_CLASS
 from centernet_data.dataset import Sample
+from centernet_data.images import average_blocks
 from centernet_data.text_layout import Block, Word, layout
 from centernet_data.text_look import render
 
@@ -64,9 +65,10 @@ class SceneTextDataset:
         large = areas >= LEAST_AREA * self.size[0] * self.size[1]
         return Sample(self.name(index), *self.size, rows[large], areas[large], rows[~large])
 
-    def image(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
+    def image(self, index: int, reduction: int = 1) -> UInt8[np.ndarray, "h w 3"]:
         """Scene `index` as uint8 RGB. IndexError outside 0 .. len - 1."""
-        return render(self._random(index, LOOK), self._blocks(index), self.size)
+        picture = render(self._random(index, LOOK), self._blocks(index), self.size)
+        return average_blocks(picture, reduction, reduction)
 
     def words(self, index: int) -> list[Word]:
         """The words of scene `index` of which something is seen. IndexError outside 0 .. len - 1."""

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from centernet_data.dataset import Sample
+from centernet_data.images import average_blocks
 from centernet_data.textures import background, camera, pattern, vivid_colours
 
 CIRCLE, SQUARE, TRIANGLE = range(3)
@@ -96,11 +97,11 @@ class ShapesDataset:
             ignored=np.zeros((0, 6), np.float32),
         )
 
-    def image(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
+    def image(self, index: int, reduction: int = 1) -> UInt8[np.ndarray, "h w 3"]:
         """Scene `index` as uint8 RGB. IndexError outside 0 .. len - 1."""
         random = self._random(index)
         shapes = layout(random, self.size)
-        return render(random, shapes, self.size)
+        return average_blocks(render(random, shapes, self.size), reduction, reduction)
 
     def _random(self, index: int) -> np.random.Generator:
         if not 0 <= index < len(self):

@@ -71,7 +71,7 @@ def open_for_model(data: str | Path, split: str, classes: Sequence[str], model: 
         raise ValueError(
             f"{data}: its classes ({', '.join(dataset.classes)}) are not those of {model} ({', '.join(classes)})"
         )
-    _require_pictures(data, split, dataset)
+    require_pictures(data, split, dataset)
     return dataset
 
 
@@ -89,11 +89,11 @@ def open_train_and_val(data: str | Path) -> tuple[Dataset, Dataset | None]:
 
 def require_trainable(data: str | Path, train: Dataset, val: Dataset | None) -> None:
     """ValueError as `open_train_and_val` says, for splits that are open already."""
-    _require_pictures(data, "train", train)
+    require_pictures(data, "train", train)
     if not any(len(train.sample(index).objects) for index in range(len(train))):
         raise ValueError(f"{data}: [train] has no object in any of its {len(train)} pictures")
     if val is not None:
-        _require_pictures(data, "val", val)
+        require_pictures(data, "val", val)
         _require_same_classes(data, ("train", train), ("val", val))
 
 
@@ -120,7 +120,7 @@ def open_splits(data: str | Path) -> dict[str, Dataset]:
     names = split_names(data)
     splits = {name: open_dataset(data, name) for name in names}
     for name, dataset in splits.items():
-        _require_pictures(data, name, dataset)
+        require_pictures(data, name, dataset)
         _require_same_classes(data, (names[0], splits[names[0]]), (name, dataset))
     return splits
 
@@ -201,7 +201,8 @@ def _section(path: Path, content: dict[str, object], name: str, kind: str) -> li
     return [section[key] for key in keys]
 
 
-def _require_pictures(data: str | Path, name: str, dataset: Dataset) -> None:
+def require_pictures(data: str | Path, name: str, dataset: Dataset) -> None:
+    """ValueError if the split `name` is without pictures."""
     if len(dataset) == 0:
         raise ValueError(f"{data}: [{name}] has no pictures")
 

@@ -108,9 +108,9 @@ class TfdsDataset:
     def sample(self, index: int) -> Sample:
         return self.samples[index]
 
-    def image(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
+    def image(self, index: int, reduction: int = 1) -> UInt8[np.ndarray, "h w 3"]:
         """The picture as uint8 RGB. ValueError, naming its file and record, if it cannot be read."""
-        return decode_image(self.records.picture(index), self.records.where(index))
+        return decode_image(self.records.picture(index), self.records.where(index), reduction)
 
 
 def read_tfds(data: str, split: str) -> TfdsDataset:

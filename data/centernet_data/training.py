@@ -48,7 +48,7 @@ def train(config: Train) -> dict:
 
     folder.begin(config.as_toml())
     metrics = []
-    for step_state, line in _steps(backend, state, batches, recipe.total_steps, console):
+    for step_state, line in _steps(backend, state, batches, recipe.total_steps, config.workers, console):
         state = step_state
         folder.append_metrics(line)
         metrics.append(line)
@@ -97,13 +97,13 @@ def _describe(console: Console, config: Train, train_set: Dataset, val_set: Data
 
 
 def _steps(
-    backend: ModuleType, state, batches: Batches, total_steps: int, console: Console
+    backend: ModuleType, state, batches: Batches, total_steps: int, workers: int, console: Console
 ) -> Iterator[tuple[object, dict]]:
     """Takes all steps; yields after each the state and its line for metrics.jsonl, and shows the progress."""
     with _progress(console) as progress:
         task = progress.add_task("compiling", total=total_steps, losses="", speed="")
         last_time, speed = None, None
-        for step, batch in enumerate(batches.prefetched(0, total_steps)):
+        for step, batch in enumerate(batches.prefetched(0, total_steps, workers)):
             state, values = backend.train_step(state, batch)
             values = {name: float(value) for name, value in values.items()}
             if not math.isfinite(values["loss"]):

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from centernet_data.images import REDUCTIONS
+
 Matrix = Float[np.ndarray, "2 3"]
 Resize = Literal["letterbox", "stretch"]
 
@@ -49,6 +51,17 @@ def invert(matrix: Matrix) -> Matrix:
     return cv2.invertAffineTransform(matrix)
 
 
+def shrinking(scale: float) -> int:
+    """How many whole pixels come to lie side by side in one, at least 1."""
+    return max(int(1 / abs(scale)), 1)
+
+
+def reduction_before(matrix: Matrix) -> int:
+    """By how much a picture that `warp` will move by `matrix` may be reduced while it is read: 1, 2, 4 or 8."""
+    least = min(shrinking(matrix[0, 0]), shrinking(matrix[1, 1]))
+    return max(reduction for reduction in REDUCTIONS if reduction <= least)
+
+
 def warp(
     image: UInt8[np.ndarray, "h w 3"],
     matrix: Matrix,
@@ -57,13 +70,13 @@ def warp(
 ) -> UInt8[np.ndarray, "h2 w2 3"]:
     """The picture moved by `matrix` onto a canvas of `hw` pixels, of the colour `padding`; None continues its edges.
 
-    What shrinks is first averaged over areas, so that no pixel is passed over, then moved by linear interpolation.
+    What shrinks to half or less is first averaged over areas, so that no pixel is passed over; the rest is linear
+    interpolation.
     """
     height, width = image.shape[:2]
-    scale_x, scale_y = np.abs(matrix[0, 0]), np.abs(matrix[1, 1])
-    if min(scale_x, scale_y) < 1:
-        small = (max(round(width * min(scale_x, 1)), 1), max(round(height * min(scale_y, 1)), 1))
-        image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
+    small = -(-width // shrinking(matrix[0, 0])), -(-height // shrinking(matrix[1, 1]))
+    if small != (width, height):
+        image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)  # fast where it divides the picture's size
         matrix = matrix * [width / small[0], height / small[1], 1]
     half = np.array([[1, 0, 0.5], [0, 1, 0.5]])  # OpenCV's pixel i lies at i, ours at i + 0.5
     matrix = compose(half * [1, 1, -1], compose(matrix, half))
@@ -133,7 +146,7 @@ def augment_colour(
     """Brightness, contrast and saturation, in random order, then the colour of the light, as one matrix on RGB."""
     if strength == lighting == 0:
         return image
-    matrix, offset, mean = np.eye(3), np.zeros(3), image.mean((0, 1))
+    matrix, offset, mean = np.eye(3), np.zeros(3), np.array(cv2.mean(image)[:3])
     for kind in rng.permutation(3):
         factor = rng.uniform(1 - strength, 1 + strength)
         if kind == 0:  # brightness: away from black
