@@ -9,6 +9,8 @@ import numpy as np
 import optax
 from flax import struct
 from flax.core import FrozenDict
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int, UInt8
 
 from centernet_data.model_file import ModelConfig
@@ -71,7 +73,7 @@ def create_state(
     variables = _init(model, jax.random.key(seed))
     if pretrained:
         variables = load_resnet(variables, pretrained, "backbone.resnet.")
-    return TrainState(
+    state = TrainState(
         step=jnp.zeros((), int),
         params=variables["params"],
         batch_stats=variables["batch_stats"],
@@ -79,11 +81,35 @@ def create_state(
         model=model,
         recipe=recipe,
     )
+    return on_all_devices(state)
 
 
 @partial(jax.jit, static_argnums=0)
 def _init(model: CenterNet, key: Array) -> dict:
     return model.init(key, jnp.zeros((1, 32, 32, 3)))
+
+
+def _mesh() -> Mesh:
+    return jax.make_mesh((jax.device_count(),), ("batch",), axis_types=(AxisType.Auto,))
+
+
+def on_all_devices(state: TrainState) -> TrainState:
+    """The state on each device of all processes, as data-parallel training needs it."""
+    return jax.device_put(state, NamedSharding(_mesh(), P())) if jax.device_count() > 1 else state
+
+
+def split_over_devices(batch: Batch) -> Batch:
+    """This process's share of a batch as arrays of the whole batch, of which each device holds its part.
+
+    ValueError if the devices cannot have equal parts.
+    """
+    if jax.device_count() == 1:
+        return batch
+    share = len(batch["image"])
+    if share % jax.local_device_count():
+        raise ValueError(f"{share} pictures a step cannot be split evenly over {jax.local_device_count()} devices")
+    sharding = NamedSharding(_mesh(), P("batch"))
+    return {name: jax.make_array_from_process_local_data(sharding, np.asarray(batch[name])) for name in batch}
 
 
 def loss_and_gradients(state: TrainState, batch: Batch) -> tuple[Float[Array, "3"], dict, dict]:
@@ -105,10 +131,12 @@ def loss_and_gradients(state: TrainState, batch: Batch) -> tuple[Float[Array, "3
 def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
     """One step of gradient descent. Pure; the memory of the state that goes in is used for the one that comes out.
 
-    batch: {"image": uint8 RGB [B, H, W, 3], "objects": [B, N, 6] in pixels}, device or numpy arrays.
+    batch: {"image": uint8 RGB [B, H, W, 3], "objects": [B, N, 6] in pixels}, device or numpy arrays. Where there are
+    several devices, each computes its part of the batch, and XLA sums over all of them, batch normalisation's
+    statistics included: the result is that of one device. With several processes each gives its share of the batch.
     Metrics: the three losses, their sum (the mean over the batch), and the learning rate of this step.
     """
-    return _compiled(jax.default_backend(), jax.tree.leaves(state.params)[0].dtype)(state, batch)
+    return _compiled(jax.default_backend(), jax.tree.leaves(state.params)[0].dtype)(state, split_over_devices(batch))
 
 
 @cache
@@ -118,7 +146,8 @@ def _compiled(platform: str, dtype: jnp.dtype):
     # long without.
     slow = platform == "cpu" and dtype == jnp.float32
     options = {"xla_cpu_experimental_ynn_fusion_type": ""} if slow else None
-    return jax.jit(_train_step, donate_argnums=0, compiler_options=options)
+    on_each = NamedSharding(_mesh(), P()) if jax.device_count() > 1 else None
+    return jax.jit(_train_step, donate_argnums=0, out_shardings=on_each, compiler_options=options)
 
 
 def _train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:

@@ -1,0 +1,48 @@
+"""Run by test_devices.py in processes of its own: three training steps on simulated devices, the result in a file.
+
+Arguments: the file to write, devices of this process, the precision, and with several processes the coordinator's
+address, their number and this one's index.
+"""
+
+import sys
+
+import jax
+import numpy as np
+
+path, devices, dtype, *cluster = sys.argv[1:]
+jax.config.update("jax_num_cpu_devices", int(devices))
+jax.config.update("jax_enable_x64", dtype == "float64")
+processes, process = (int(number) for number in cluster[1:]) if cluster else (1, 0)
+if cluster:
+    jax.distributed.initialize(cluster[0], processes, process)
+
+from centernet_data.model_file import ModelConfig  # noqa: E402
+from centernet_data.recipe import Recipe  # noqa: E402
+from centernet_jax.train import create_state, on_all_devices, train_step  # noqa: E402
+
+SIDE, PICTURES, STEPS = 64, 8, 3
+
+
+def batch(step):
+    """The whole batch: pictures of noise with 0 to 3 objects each."""
+    rng = np.random.default_rng(step)
+    objects = np.zeros((PICTURES, 3, 6), np.float32)
+    for index in range(PICTURES):
+        objects[index, : index % 4, :2] = rng.uniform(10, 54, (index % 4, 2))
+        objects[index, : index % 4, 2:4] = rng.uniform(6, 40, (index % 4, 2))
+        objects[index, : index % 4, 4:] = [index % 2, 1]
+    return {"image": rng.integers(0, 256, (PICTURES, SIDE, SIDE, 3), np.uint8), "objects": objects}
+
+
+assert jax.device_count() == int(devices) * processes
+state = create_state(ModelConfig(("a", "b"), (SIDE, SIDE), depth=18), Recipe(learning_rate=1e-3, total_steps=10))
+state = on_all_devices(jax.tree.map(lambda array: array.astype(dtype) if array.ndim else array, state))
+share = slice(process * PICTURES // processes, (process + 1) * PICTURES // processes)
+results = {}
+for step in range(STEPS):
+    state, metrics = train_step(state, {name: values[share] for name, values in batch(step).items()})
+    results |= {f"{step} {name}": np.asarray(value) for name, value in metrics.items()}
+assert all(leaf.is_fully_replicated for leaf in jax.tree.leaves(state))
+leaves, _ = jax.tree_util.tree_flatten_with_path(state)
+results |= {jax.tree_util.keystr(key): np.asarray(leaf) for key, leaf in leaves}
+np.savez(path, **results)

@@ -1,0 +1,41 @@
+"""The training step and detection become programs for accelerators that are not here."""
+
+import jax
+import numpy as np
+import pytest
+
+from centernet_data.model_file import ModelConfig
+from centernet_data.recipe import Recipe
+from centernet_jax import create_model, create_state
+from centernet_jax.detector import EVERYTHING, detect
+from centernet_jax.train import _train_step
+
+CONFIG = ModelConfig(("a", "b"), (64, 96), depth=18)
+IMAGES = jax.ShapeDtypeStruct((2, 64, 96, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def state():
+    return create_state(CONFIG, Recipe(learning_rate=1e-3, total_steps=10))
+
+
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+def test_the_training_step_lowers(state, platform):
+    batch = {"image": IMAGES, "objects": jax.ShapeDtypeStruct((2, 5, 6), np.float32)}
+
+    def step(variables, opt_state, batch):
+        stepped, metrics = _train_step(state.replace(**variables, opt_state=opt_state), batch)
+        return stepped.variables, stepped.opt_state, metrics
+
+    program = jax.export.export(jax.jit(step), platforms=[platform])(state.variables, state.opt_state, batch)
+    assert program.platforms == (platform,)
+    assert "stablehlo.convolution" in program.mlir_module()
+
+
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+def test_detection_lowers(state, platform):
+    model = create_model(CONFIG, points_to_objects_kwargs=EVERYTHING)
+    program = jax.export.export(detect, platforms=[platform])(model, state.variables, IMAGES)
+    assert program.platforms == (platform,)
+    (objects,) = program.out_avals
+    assert objects.shape == (2, EVERYTHING["objects_per_image"], 6)
