@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from centernet_data.boxes import Box, Picture, chosen_classes, dataset_of, listed
+from centernet_data.boxes import CROWD, Box, Picture, chosen_classes, dataset_of, listed
 from centernet_data.dataset import PictureDataset
 from centernet_data.json_records import Record, area, box_corners, picture_size, read_json, shown
 from centernet_data.reading import STRICT, Reading
@@ -99,7 +99,7 @@ def _boxes_by_image(
                 raise record.error(f"its image_id {image_id!r} is not among the images")
             if category_id not in names:
                 raise record.error(f"its category_id {category_id!r} is not among the categories")
-            ignored = "crowd regions" if _is_crowd(record) else ""
+            ignored = CROWD if _is_crowd(record) else ""
             box = Box(box_corners(record), names[category_id], ignored, area(record), record.where)
             boxes[image_id].append(box)
     return boxes
