@@ -8,6 +8,7 @@ from faster_coco_eval import COCO, COCOeval_faster
 from jaxtyping import Float, UInt8
 
 from centernet_data.dataset import Dataset, Sample
+from centernet_data.json_records import coco_bbox
 
 # COCO's names: AP is the mean over IoU 0.50 to 0.95; small, medium and large part at 32² and 96² pixels.
 NAMES = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large")
@@ -65,8 +66,7 @@ def _detection_boxes(image: int, objects: Float[np.ndarray, "n 6"]) -> list[dict
 
 
 def _box(image: int, row: Float[np.ndarray, "6"]) -> dict:
-    y, x, height, width = (float(value) for value in row[:4])
-    return {"image_id": image, "category_id": int(row[4]), "bbox": [x - width / 2, y - height / 2, width, height]}
+    return {"image_id": image, "category_id": int(row[4]), "bbox": coco_bbox(row.tolist())}
 
 
 def _or_nan(value: float) -> float:

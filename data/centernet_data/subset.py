@@ -13,7 +13,7 @@ from centernet_data.coco import by_id, read_records
 from centernet_data.config import Subset
 from centernet_data.dataset import Dataset, PictureDataset, Sample
 from centernet_data.files import folder_written_beside
-from centernet_data.json_records import Record, read_json
+from centernet_data.json_records import Record, coco_bbox, read_json
 from centernet_data.run_folder import write_picture
 from centernet_data.source import coco_section, open_dataset
 
@@ -143,10 +143,10 @@ def _boxes(sample: Sample, image_id: int) -> list[dict]:
     return [
         {
             "image_id": image_id,
-            "category_id": int(label) + 1,
-            "bbox": [x - width / 2, y - height / 2, width, height],
+            "category_id": int(row[4]) + 1,
+            "bbox": coco_bbox(row),
             "area": area,
             "iscrowd": int(number >= len(sample.objects)),
         }
-        for number, ((y, x, height, width, label, _), area) in enumerate(zip(rows, areas, strict=True))
+        for number, (row, area) in enumerate(zip(rows, areas, strict=True))
     ]
