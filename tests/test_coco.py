@@ -1,11 +1,12 @@
 """COCO files: what comes out of good ones, and what is said of bad ones."""
 
-import copy
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from json_changes import changed_in
 from PIL import Image
 
 from centernet_data.coco import read_coco
@@ -26,6 +27,7 @@ GOOD = {
         {"id": 104, "image_id": 7, "category_id": 5, "bbox": [3, 3, 0, 5]},
     ],
 }
+changed = partial(changed_in, GOOD)
 
 
 def write(tmp_path, content):
@@ -35,19 +37,6 @@ def write(tmp_path, content):
     text = content if isinstance(content, str) else json.dumps(content)
     (tmp_path / "boxes.json").write_text(text, encoding="utf-8")
     return tmp_path / "images", tmp_path / "boxes.json"
-
-
-def changed(keys, value):
-    """GOOD with one value, found by `keys`, replaced, or left out if `value` is Ellipsis."""
-    content = copy.deepcopy(GOOD)
-    place = content
-    for key in keys[:-1]:
-        place = place[key]
-    if value is ...:
-        del place[keys[-1]]
-    else:
-        place[keys[-1]] = value
-    return content
 
 
 def test_objects_crowds_and_empty_boxes(tmp_path):

@@ -1,12 +1,13 @@
 """COCO-Text files: what comes out of good ones, and what is said of bad ones."""
 
-import copy
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from json_changes import changed_in
 from PIL import Image
 
 from centernet_data.cocotext import read_cocotext
@@ -40,6 +41,7 @@ GOOD = {
     "imgToAnns": {"7": [100, 101, 102, 103, 104], "3": [], "9": [105], "4": [106]},
     "info": {},
 }
+changed = partial(changed_in, GOOD)
 
 
 def write(tmp_path, content):
@@ -49,19 +51,6 @@ def write(tmp_path, content):
     text = content if isinstance(content, str) else json.dumps(content)
     (tmp_path / "words.json").write_text(text, encoding="utf-8")
     return tmp_path / "images", tmp_path / "words.json"
-
-
-def changed(keys, value):
-    """GOOD with one value, found by `keys`, replaced, or left out if `value` is Ellipsis."""
-    content = copy.deepcopy(GOOD)
-    place = content
-    for key in keys[:-1]:
-        place = place[key]
-    if value is ...:
-        del place[keys[-1]]
-    else:
-        place[keys[-1]] = value
-    return content
 
 
 def test_words_of_one_class(tmp_path):

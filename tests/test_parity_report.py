@@ -99,7 +99,7 @@ def save_model(path, classes):
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_the_command_checks_a_model(model, tmp_path, capsys, monkeypatch, dtype):
-    monkeypatch.setattr("centernet_data.shapes.DEFAULT_COUNTS", {"train": 20, "val": 4})
+    monkeypatch.setattr("centernet_data.shapes.ShapesDataset.default_counts", {"train": 20, "val": 4})
     report = tmp_path / "parity.json"
     arguments = ["parity", str(model), "--data", "shapes", "--steps", "2", "--dtype", dtype, "--json", str(report)]
     assert cli.main(arguments) == 0
@@ -135,7 +135,7 @@ def test_bad_input_is_one_line(arguments, message, capsys, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     save_model(Path("two.safetensors"), ("one", "two"))
     save_model(Path("three.safetensors"), ShapesDataset.classes)
-    monkeypatch.setattr("centernet_data.shapes.DEFAULT_COUNTS", {"train": 20, "val": 0})
+    monkeypatch.setattr("centernet_data.shapes.ShapesDataset.default_counts", {"train": 20, "val": 0})
     assert cli.main(["parity", *arguments]) == 2
     error = capsys.readouterr().err
     assert message in error

@@ -1,4 +1,4 @@
-"""Rendered words: the same scenes every time, boxes that are tight, words that can be read, and files of them."""
+"""Rendered words: boxes that are tight, words that can be read, and files of them."""
 
 import json
 
@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from centernet_data import scene_text, text_look
+from centernet_data import text_look
 from centernet_data.cli import main
 from centernet_data.cocotext import LEAST_AREA, read_cocotext
 from centernet_data.lettering import PRINTED, VISIBLE, WRITTEN, printed, visible_outline, written
@@ -45,53 +45,6 @@ def ink_of(word, block):
     ink = np.zeros_like(block.ink)
     ink[top:bottom, left:right] = block.ink[top:bottom, left:right]
     return ink
-
-
-def test_sizes_of_the_splits():
-    assert len(SceneTextDataset()) == 8000
-    assert len(SceneTextDataset("val")) == 200
-    assert len(SceneTextDataset("val", count=7)) == 7
-    assert SceneTextDataset().classes == ("text",)
-    assert SceneTextDataset().notes == ()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"split": "test"}, "split 'test'"),
-        ({"count": -1}, "count"),
-        ({"seed": -1}, "seed"),
-        ({"size": (192, 32)}, "at least 64"),
-    ],
-)
-def test_wrong_arguments_are_refused(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        SceneTextDataset(**arguments)
-
-
-@pytest.mark.parametrize("index", [-1, 5])
-def test_an_index_outside_is_refused(index):
-    for ask in (SceneTextDataset.sample, SceneTextDataset.image, SceneTextDataset.words):
-        with pytest.raises(IndexError, match=f"no scene {index} among the 5"):
-            ask(SceneTextDataset(count=5), index)
-
-
-def test_a_scene_is_the_same_whenever_and_in_whatever_order_it_is_asked_for():
-    first, second = SceneTextDataset(count=4), SceneTextDataset(count=9)
-    pictures = [first.image(i) for i in range(4)]
-    samples = [first.sample(i) for i in range(4)]
-    scene_text._layout_of.cache_clear()
-    for i in (3, 0, 2, 1):
-        np.testing.assert_array_equal(second.sample(i).objects, samples[i].objects)
-        np.testing.assert_array_equal(second.image(i), pictures[i])
-
-
-@pytest.mark.parametrize("other", [{"split": "val"}, {"seed": 1}])
-def test_splits_and_seeds_share_no_scene(other):
-    def signatures(dataset):
-        return {dataset.sample(i).objects.tobytes() for i in range(50) if len(dataset.sample(i).objects)}
-
-    assert not signatures(SceneTextDataset()) & signatures(SceneTextDataset(**{"split": "train", **other}))
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -1,4 +1,4 @@
-"""The built-in data set: the same scenes every time, with boxes that are right and objects that can be seen."""
+"""The rendered shapes: boxes that are right and objects that can be seen."""
 
 import numpy as np
 import pytest
@@ -23,54 +23,6 @@ def edges(box):
 def extremes(mask):
     rows, columns = np.nonzero(mask)
     return np.array([rows.min(), columns.min(), rows.max() + 1, columns.max() + 1])
-
-
-def test_sizes_of_the_splits():
-    assert len(ShapesDataset()) == 4000
-    assert len(ShapesDataset("val")) == 200
-    assert len(ShapesDataset("val", count=7)) == 7
-    assert len(ShapesDataset(count=0)) == 0
-    assert ShapesDataset().classes == ("circle", "square", "triangle")
-    assert ShapesDataset().notes == ()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"split": "test"}, "split 'test'"),
-        ({"count": -1}, "count"),
-        ({"seed": -1}, "seed"),
-        ({"size": (192, 16)}, "at least 32"),
-    ],
-)
-def test_wrong_arguments_are_refused(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        ShapesDataset(**arguments)
-
-
-@pytest.mark.parametrize("index", [-1, 5])
-def test_an_index_outside_is_refused(index):
-    with pytest.raises(IndexError, match=f"no scene {index} among the 5"):
-        ShapesDataset(count=5).sample(index)
-    with pytest.raises(IndexError):
-        ShapesDataset(count=5).image(index)
-
-
-def test_a_scene_is_the_same_whenever_and_in_whatever_order_it_is_asked_for():
-    first, second = ShapesDataset(count=4), ShapesDataset(count=9)
-    pictures = [first.image(i) for i in range(4)]
-    samples = [first.sample(i) for i in range(4)]
-    for i in (3, 0, 2, 1):
-        np.testing.assert_array_equal(second.sample(i).objects, samples[i].objects)
-        np.testing.assert_array_equal(second.image(i), pictures[i])
-
-
-@pytest.mark.parametrize("other", [{"split": "val"}, {"seed": 1}])
-def test_splits_and_seeds_share_no_scene(other):
-    def signatures(dataset):
-        return {dataset.sample(i).objects.tobytes() for i in range(100) if len(dataset.sample(i).objects)}
-
-    assert not signatures(ShapesDataset()) & signatures(ShapesDataset(**{"split": "train", **other}))
 
 
 @pytest.mark.parametrize("size", [*SIZES, (32, 32)])

@@ -178,7 +178,7 @@ def spoil_json(change):
             "image 7: its 'file_name' leads out of the folder",
         ),
         (spoil_json(lambda content: content["annotations"][4].pop("image_id")), ("--count", 2), "annotation 5: 'image"),
-        (lambda folder: (folder / "few").mkdir(), ("--count", 2), "few: there already; choose another"),
+        (lambda folder: (folder / "new/few").mkdir(parents=True), ("--count", 2), "few: there already; choose another"),
     ],
 )
 def test_what_is_refused_leaves_nothing_behind(tmp_path, monkeypatch, capsys, spoil, options, message):
@@ -188,7 +188,7 @@ def test_what_is_refused_leaves_nothing_behind(tmp_path, monkeypatch, capsys, sp
     if spoil:
         spoil(tmp_path)
     before = sorted(tmp_path.rglob("*"))
-    assert cut(data, tmp_path / "few", *options) == 2
+    assert cut(data, tmp_path / "new/few", *options) == 2
     error = capsys.readouterr().err
     assert message in error
     assert len(error.splitlines()) == 1

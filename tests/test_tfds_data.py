@@ -144,7 +144,7 @@ def test_bccd(bccd, tmp_path):
 
 
 def test_rendered_scenes_are_rendered_once(tmp_path, monkeypatch):
-    monkeypatch.setattr("centernet_data.shapes.DEFAULT_COUNTS", {"train": 3, "val": 2})
+    monkeypatch.setattr("centernet_data.shapes.ShapesDataset.default_counts", {"train": 3, "val": 2})
     data = prepared("shapes", tmp_path)
     for split, shapes in open_splits("shapes").items():
         records = open_dataset(data, split)

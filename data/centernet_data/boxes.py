@@ -1,18 +1,17 @@
 """What the readers of annotations share: from boxes as they were annotated to samples, classes and notes."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from centernet_data.dataset import PictureDataset, Sample
 from centernet_data.reading import STRICT, Reading
 
-_OTHER_CLASS = "objects left out because their class was not asked for"
-_EMPTY = "boxes left out because they have no area inside their picture"
+CROWD, DIFFICULT = "crowd regions", "difficult objects"  # what COCO's and VOC's ignored boxes are called
 
 
 class Box(NamedTuple):
@@ -72,6 +71,21 @@ def objects_from_corners(
     return np.stack(columns, axis=1), box_height * box_width
 
 
+def real_and_ignored(
+    clipped_areas: Float[np.ndarray, "n"], flags: Mapping[str, Bool[np.ndarray, "n"]], counts: Counter[str]
+) -> tuple[Bool[np.ndarray, "n"], Bool[np.ndarray, "n"]]:
+    """Which boxes are a sample's `objects`, and which its `ignored`: those with a flag. Empty boxes are neither.
+
+    `flags` are by what such boxes are called. What is not trained on is counted in `counts`, by the notes' words.
+    """
+    full = clipped_areas > 0
+    for kind, flagged in flags.items():
+        counts[f"{kind}, neither trained on nor scored"] += int((full & flagged).sum())
+    counts["boxes left out because they have no area inside their picture"] += int((~full).sum())
+    ignored = np.any([np.zeros_like(full), *flags.values()], axis=0)
+    return full & ~ignored, full & ignored
+
+
 def chosen_classes(available: Sequence[str], wanted: Sequence[str] | None, where: Path) -> tuple[str, ...]:
     """`wanted` in its order, or all that are `available`. ValueError, naming `where`, for unknown or repeated names."""
     if not available:
@@ -104,13 +118,11 @@ def _sample(picture: Picture, indices: dict[str, int], counts: Counter[str]) -> 
     rows, clipped_areas = objects_from_corners(corners, class_indices, picture.height, picture.width)
     given_areas = np.array([np.nan if box.area is None else box.area for box in boxes], float)
     areas = np.where(np.isnan(given_areas), clipped_areas, given_areas)
-    ignored = np.array([bool(box.ignored) for box in boxes], bool)
-    full = clipped_areas > 0
-    counts.update(f"{boxes[i].ignored}, neither trained on nor scored" for i in np.flatnonzero(full & ignored))
-    counts[_OTHER_CLASS] += len(picture.boxes) - len(boxes)
-    counts[_EMPTY] += int((~full).sum())
-    real = full & ~ignored
-    return Sample(picture.name, picture.height, picture.width, rows[real], areas[real], rows[full & ignored])
+    kinds = {box.ignored for box in boxes if box.ignored}
+    flags = {kind: np.array([box.ignored == kind for box in boxes], bool) for kind in kinds}
+    counts["objects left out because their class was not asked for"] += len(picture.boxes) - len(boxes)
+    real, ignored = real_and_ignored(clipped_areas, flags, counts)
+    return Sample(picture.name, picture.height, picture.width, rows[real], areas[real], rows[ignored])
 
 
 def _require_files(paths: Sequence[Path], annotations: Path) -> None:

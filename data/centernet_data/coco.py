@@ -5,9 +5,9 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from centernet_data.boxes import Box, Picture, chosen_classes, dataset_of, listed
-from centernet_data.dataset import PictureDataset
-from centernet_data.json_records import Record, area, box_corners, picture_size, read_json, shown
+from centernet_data.boxes import CROWD, Box, Picture, chosen_classes, dataset_of, listed
+from centernet_data.dataset import PictureDataset, Sample
+from centernet_data.json_records import Record, area, box_corners, coco_bbox, picture_size, read_json, shown
 from centernet_data.reading import STRICT, Reading
 
 
@@ -63,6 +63,22 @@ def by_id(records: Sequence[Record], reading: Reading = STRICT) -> dict[int | st
     return found
 
 
+def annotations_of(sample: Sample, image_id: int) -> list[dict]:
+    """A sample's rows as COCO's "annotations" but for their ids: `ignored` as crowds, category_id 1 for class 0."""
+    areas = [*sample.areas.tolist(), *(sample.ignored[:, 2] * sample.ignored[:, 3]).tolist()]
+    rows = [*sample.objects.tolist(), *sample.ignored.tolist()]
+    return [
+        {
+            "image_id": image_id,
+            "category_id": int(row[4]) + 1,
+            "bbox": coco_bbox(row),
+            "area": area,
+            "iscrowd": int(number >= len(sample.objects)),
+        }
+        for number, (row, area) in enumerate(zip(rows, areas, strict=True))
+    ]
+
+
 def _category_names(records: Sequence[Record], path: Path, reading: Reading) -> dict[int | str, str]:
     names = {}
     for key, record in by_id(records, reading).items():
@@ -99,7 +115,7 @@ def _boxes_by_image(
                 raise record.error(f"its image_id {image_id!r} is not among the images")
             if category_id not in names:
                 raise record.error(f"its category_id {category_id!r} is not among the categories")
-            ignored = "crowd regions" if _is_crowd(record) else ""
+            ignored = CROWD if _is_crowd(record) else ""
             box = Box(box_corners(record), names[category_id], ignored, area(record), record.where)
             boxes[image_id].append(box)
     return boxes

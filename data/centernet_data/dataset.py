@@ -47,19 +47,25 @@ class Dataset(Protocol):
 
 
 @dataclass(frozen=True)
-class PictureDataset:
-    """A data set of picture files: `samples[i]` describes the file at `paths[i]`."""
+class SamplesInMemory:
+    """A `Dataset` but for its pictures and its notes, which who derives from it adds."""
 
     classes: tuple[str, ...]
     samples: Sequence[Sample]
-    paths: Sequence[Path]
-    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def sample(self, index: int) -> Sample:
         return self.samples[index]
+
+
+@dataclass(frozen=True)
+class PictureDataset(SamplesInMemory):
+    """A data set of picture files: `samples[i]` describes the file at `paths[i]`."""
+
+    paths: Sequence[Path]
+    notes: tuple[str, ...] = ()
 
     def image(self, index: int, reduction: int = 1) -> UInt8[np.ndarray, "h w 3"]:
         """The picture as uint8 RGB. ValueError if it cannot be read or is not of the annotated size."""

@@ -7,7 +7,9 @@ import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 from jaxtyping import Float, UInt8
 
+from centernet_data.coco import annotations_of
 from centernet_data.dataset import Dataset, Sample
+from centernet_data.json_records import coco_bbox
 
 # COCO's names: AP is the mean over IoU 0.50 to 0.95; small, medium and large part at 32² and 96² pixels.
 NAMES = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large")
@@ -46,27 +48,19 @@ def average_precision(
 
 
 def _truth(samples: Sequence[Sample], classes: Sequence[str]) -> dict:
-    annotations = []
-    for i, sample in enumerate(samples):
-        crowds = sample.ignored
-        areas = np.concatenate([sample.areas, crowds[:, 2] * crowds[:, 3]])
-        for n, row in enumerate(np.concatenate([sample.objects, crowds])):
-            crowd = int(n >= len(sample.objects))
-            annotations.append({**_box(i, row), "id": len(annotations) + 1, "area": float(areas[n]), "iscrowd": crowd})
+    boxes = [box for i, sample in enumerate(samples) for box in annotations_of(sample, i)]
     return {
         "images": [{"id": i, "height": s.height, "width": s.width} for i, s in enumerate(samples)],
-        "annotations": annotations,
-        "categories": [{"id": k, "name": name} for k, name in enumerate(classes)],
+        "annotations": [box | {"id": number} for number, box in enumerate(boxes, start=1)],
+        "categories": [{"id": number, "name": name} for number, name in enumerate(classes, start=1)],
     }
 
 
 def _detection_boxes(image: int, objects: Float[np.ndarray, "n 6"]) -> list[dict]:
-    return [_box(image, row) | {"score": float(row[5])} for row in objects]
-
-
-def _box(image: int, row: Float[np.ndarray, "6"]) -> dict:
-    y, x, height, width = (float(value) for value in row[:4])
-    return {"image_id": image, "category_id": int(row[4]), "bbox": [x - width / 2, y - height / 2, width, height]}
+    return [
+        {"image_id": image, "category_id": int(row[4]) + 1, "bbox": coco_bbox(row), "score": row[5]}
+        for row in objects.tolist()
+    ]
 
 
 def _or_nan(value: float) -> float:

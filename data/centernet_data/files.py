@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -21,7 +21,8 @@ def written_beside(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def folder_written_beside(path: Path, overwrite: bool = False) -> Iterator[Path]:
-    """A new folder beside `path`, to be filled; renamed to `path` if all goes well, and removed if not.
+    """A new folder beside `path`, to be filled; renamed to `path` if all goes well, and removed if not, with those
+    above it that were made for it.
 
     ValueError if there is something at `path` already, unless it may be overwritten.
     """
@@ -29,14 +30,26 @@ def folder_written_beside(path: Path, overwrite: bool = False) -> Iterator[Path]
         raise ValueError(f"{path}: there already; choose another")
     beside = path.with_name(f".{os.getpid()}-{path.name}")
     older = beside.with_name(f"{beside.name}-older")
-    beside.mkdir(parents=True)
+    with _no_new_parents_left_empty(path):
+        beside.mkdir(parents=True)
+        try:
+            yield beside
+            if path.exists():
+                path.rename(older)
+            beside.rename(path)
+        finally:
+            if older.exists() and not path.exists():
+                older.rename(path)
+            for left in (beside, older):
+                shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def _no_new_parents_left_empty(path: Path) -> Iterator[None]:
+    absent = [folder for folder in path.parents if not folder.exists()]
     try:
-        yield beside
-        if path.exists():
-            path.rename(older)
-        beside.rename(path)
+        yield
     finally:
-        if older.exists() and not path.exists():
-            older.rename(path)
-        for left in (beside, older):
-            shutil.rmtree(left, ignore_errors=True)
+        for folder in absent:
+            with suppress(OSError):  # it holds something, or was not made
+                folder.rmdir()

@@ -1,7 +1,8 @@
-"""Reading annotation files in JSON: each value is of the right type, or one line says where it is wrong."""
+"""Annotation files in JSON: each value read is of the right type, or one line says where it is wrong."""
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 _KINDS = {
@@ -62,6 +63,12 @@ def box_corners(record: Record) -> tuple[float, float, float, float]:
     if width < 0 or height < 0:
         raise record.error(f"the width or height of its 'bbox' is negative: {shown(bbox)}")
     return x, y, x + width, y + height
+
+
+def coco_bbox(row: Sequence[float]) -> list[float]:
+    """COCO's 'bbox' [x, y, width, height] of a row that begins (y_centre, x_centre, height, width)."""
+    y, x, height, width = row[:4]
+    return [x - width / 2, y - height / 2, width, height]
 
 
 def area(record: Record) -> float | None:

@@ -12,6 +12,7 @@ from centernet_data.config import Eval, Predict
 from centernet_data.drawing import draw_objects
 from centernet_data.evaluation import evaluate, report, without_nan
 from centernet_data.images import find_pictures, read_image
+from centernet_data.json_records import coco_bbox
 from centernet_data.run_folder import write_picture, write_text
 from centernet_data.source import open_for_model
 
@@ -69,7 +70,7 @@ def drawn_paths(paths: list[Path], out: Path) -> list[Path]:
 def detection_records(file_name: str, objects: Float[np.ndarray, "n 6"], classes: tuple[str, ...]) -> list[dict]:
     """One record a detection; the box as x, y, width, height in the picture's own pixels, from its top left."""
     records = []
-    for y, x, height, width, label, score in objects.tolist():
-        box = [round(value, 2) for value in (x - width / 2, y - height / 2, width, height)]
-        records.append({"file_name": file_name, "box": box, "class": classes[int(label)], "score": round(score, 4)})
+    for row in objects.tolist():
+        box, name = [round(value, 2) for value in coco_bbox(row)], classes[int(row[4])]
+        records.append({"file_name": file_name, "box": box, "class": name, "score": round(row[5], 4)})
     return records

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from centernet_data.config import Prepare
+from centernet_data.config import Prepare, name_of_data
 from centernet_data.dataset import Dataset, PictureDataset, Sample
 from centernet_data.files import folder_written_beside
 from centernet_data.images import check_pictures
@@ -50,7 +50,7 @@ def prepare(config: Prepare) -> Path:
 
 
 def _name(config: Prepare) -> str:
-    name = config.name or re.sub(r"\W", "_", Path(config.data).stem, flags=re.ASCII)
+    name = config.name or re.sub(r"\W", "_", name_of_data(config.data), flags=re.ASCII)
     if not re.fullmatch(r"[a-zA-Z]\w*", name, re.ASCII):
         raise ValueError(f"--name: TFDS wants a letter, then letters, digits and _, not '{name}'")
     return name

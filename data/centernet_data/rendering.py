@@ -7,6 +7,7 @@ import numpy as np
 
 from centernet_data.config import Render
 from centernet_data.files import folder_written_beside
+from centernet_data.json_records import coco_bbox
 from centernet_data.run_folder import write_picture
 from centernet_data.scene_text import SceneTextDataset
 from centernet_data.text_layout import Word
@@ -58,13 +59,12 @@ def _add_scene(content: dict, dataset: SceneTextDataset, index: int, folder: Pat
 
 
 def _record(number: int, image_id: int, word: Word, size: tuple[int, int]) -> dict:
-    y, x, height, width = word.box
     return {
         "id": number,
         "image_id": image_id,
-        "bbox": [x - width / 2, y - height / 2, width, height],
+        "bbox": coco_bbox(word.box),
         "mask": np.clip(word.quad, 0, size[::-1]).ravel().tolist(),
-        "area": width * height,
+        "area": word.box[2] * word.box[3],
         "class": "handwritten" if word.handwritten else "machine printed",
         "legibility": "legible",
         "language": "english",

@@ -14,18 +14,15 @@ from jaxtyping import UInt8
 
 from centernet_data.cocotext import LEAST_AREA, ONE_CLASS
 from centernet_data.dataset import Sample
-from centernet_data.images import average_blocks
+from centernet_data.rendered_dataset import RenderedDataset
 from centernet_data.text_layout import Block, Word, layout
 from centernet_data.text_look import render
 
-SPLIT_NUMBERS = {"train": 0, "val": 1}
 LAYOUT, LOOK = 0, 1  # which random stream
-DEFAULT_COUNTS = {"train": 8000, "val": 200}
-SMALLEST_PICTURE = 64
 
 
 @dataclass(frozen=True)
-class SceneTextDataset:
+class SceneTextDataset(RenderedDataset):
     """Rendered scenes with words, all of the class "text"; a `Dataset`.
 
     `split` is "train" (8,000 scenes unless `count` says otherwise) or "val" (200); their random numbers come from
@@ -34,26 +31,10 @@ class SceneTextDataset:
     negative `count` or `seed`, or a smaller size.
     """
 
-    split: str = "train"
-    count: int | None = None
-    seed: int = 0
-    size: tuple[int, int] = (256, 256)
-
+    data: ClassVar[str] = "scene-text"
     classes: ClassVar[tuple[str, ...]] = ONE_CLASS
-    notes: ClassVar[tuple[str, ...]] = ()
-
-    def __post_init__(self):
-        if self.split not in SPLIT_NUMBERS:
-            raise ValueError(f"scene-text: there is no split {self.split!r}, only {' and '.join(SPLIT_NUMBERS)}")
-        if self.count is not None and self.count < 0:
-            raise ValueError(f"scene-text: the count of scenes must not be negative, but is {self.count}")
-        if self.seed < 0:
-            raise ValueError(f"scene-text: the seed must not be negative, but is {self.seed}")
-        if min(self.size) < SMALLEST_PICTURE:
-            raise ValueError(f"scene-text: height and width must be at least {SMALLEST_PICTURE}, but are {self.size}")
-
-    def __len__(self) -> int:
-        return DEFAULT_COUNTS[self.split] if self.count is None else self.count
+    default_counts: ClassVar[dict[str, int]] = {"train": 8000, "val": 200}
+    least_side: ClassVar[int] = 64
 
     def sample(self, index: int) -> Sample:
         """The words of scene `index`, without drawing it. IndexError outside 0 .. len - 1."""
@@ -65,10 +46,9 @@ class SceneTextDataset:
         large = areas >= LEAST_AREA * self.size[0] * self.size[1]
         return Sample(self.name(index), *self.size, rows[large], areas[large], rows[~large])
 
-    def image(self, index: int, reduction: int = 1) -> UInt8[np.ndarray, "h w 3"]:
-        """Scene `index` as uint8 RGB. IndexError outside 0 .. len - 1."""
-        picture = render(self._random(index, LOOK), self._blocks(index), self.size)
-        return average_blocks(picture, reduction, reduction)
+    def scene(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
+        random = np.random.default_rng([*self.scene_seed(index), LOOK])
+        return render(random, self._blocks(index), self.size)
 
     def words(self, index: int) -> list[Word]:
         """The words of scene `index` of which something is seen. IndexError outside 0 .. len - 1."""
@@ -78,15 +58,9 @@ class SceneTextDataset:
         return f"scene-text-{self.split}-{index:06d}"
 
     def _blocks(self, index: int) -> tuple[Block, ...]:
-        self._random(index, LAYOUT)
-        return _layout_of(self.seed, SPLIT_NUMBERS[self.split], index, self.size)
-
-    def _random(self, index: int, stream: int) -> np.random.Generator:
-        if not 0 <= index < len(self):
-            raise IndexError(f"scene-text: there is no scene {index} among the {len(self)} of {self.split!r}")
-        return np.random.default_rng([self.seed, SPLIT_NUMBERS[self.split], index, stream])
+        return _layout_of(self.scene_seed(index), self.size)
 
 
 @lru_cache(maxsize=64)  # a picture and its words are asked for one after the other, by several threads
-def _layout_of(seed: int, split_number: int, index: int, size: tuple[int, int]) -> tuple[Block, ...]:
-    return tuple(layout(np.random.default_rng([seed, split_number, index, LAYOUT]), size))
+def _layout_of(scene_seed: tuple[int, int, int], size: tuple[int, int]) -> tuple[Block, ...]:
+    return tuple(layout(np.random.default_rng([*scene_seed, LAYOUT]), size))

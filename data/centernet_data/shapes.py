@@ -17,13 +17,10 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from centernet_data.dataset import Sample
-from centernet_data.images import average_blocks
+from centernet_data.rendered_dataset import RenderedDataset
 from centernet_data.textures import background, camera, pattern, vivid_colours
 
 CIRCLE, SQUARE, TRIANGLE = range(3)
-SPLIT_NUMBERS = {"train": 0, "val": 1}
-DEFAULT_COUNTS = {"train": 4000, "val": 200}
-SMALLEST_PICTURE = 32
 
 # Lengths below are pixels of a picture whose shorter side is 192; other sizes scale them.
 REFERENCE_SIDE = 192
@@ -54,7 +51,7 @@ class Shape(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ShapesDataset:
+class ShapesDataset(RenderedDataset):
     """Rendered scenes of circles, squares and triangles; a `Dataset`.
 
     `split` is "train" (4,000 scenes unless `count` says otherwise) or "val" (200); their random numbers come from
@@ -62,30 +59,16 @@ class ShapesDataset:
     ValueError for another split, a negative `count` or `seed`, or a smaller size.
     """
 
-    split: str = "train"
-    count: int | None = None
-    seed: int = 0
     size: tuple[int, int] = (192, 192)
 
+    data: ClassVar[str] = "shapes"
     classes: ClassVar[tuple[str, ...]] = ("circle", "square", "triangle")
-    notes: ClassVar[tuple[str, ...]] = ()
-
-    def __post_init__(self):
-        if self.split not in SPLIT_NUMBERS:
-            raise ValueError(f"shapes: there is no split {self.split!r}, only {' and '.join(SPLIT_NUMBERS)}")
-        if self.count is not None and self.count < 0:
-            raise ValueError(f"shapes: the count of scenes must not be negative, but is {self.count}")
-        if self.seed < 0:
-            raise ValueError(f"shapes: the seed must not be negative, but is {self.seed}")
-        if min(self.size) < SMALLEST_PICTURE:
-            raise ValueError(f"shapes: height and width must be at least {SMALLEST_PICTURE}, but are {self.size}")
-
-    def __len__(self) -> int:
-        return DEFAULT_COUNTS[self.split] if self.count is None else self.count
+    default_counts: ClassVar[dict[str, int]] = {"train": 4000, "val": 200}
+    least_side: ClassVar[int] = 32
 
     def sample(self, index: int) -> Sample:
         """The objects of scene `index`, without drawing it. IndexError outside 0 .. len - 1."""
-        shapes = layout(self._random(index), self.size)
+        shapes = layout(np.random.default_rng(self.scene_seed(index)), self.size)
         boxes = np.array([clipped_box(shape, self.size) for shape in shapes], np.float32).reshape(-1, 4)
         kinds = np.array([shape.kind for shape in shapes], np.float32)[:, None]
         return Sample(
@@ -97,16 +80,10 @@ class ShapesDataset:
             ignored=np.zeros((0, 6), np.float32),
         )
 
-    def image(self, index: int, reduction: int = 1) -> UInt8[np.ndarray, "h w 3"]:
-        """Scene `index` as uint8 RGB. IndexError outside 0 .. len - 1."""
-        random = self._random(index)
+    def scene(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
+        random = np.random.default_rng(self.scene_seed(index))
         shapes = layout(random, self.size)
-        return average_blocks(render(random, shapes, self.size), reduction, reduction)
-
-    def _random(self, index: int) -> np.random.Generator:
-        if not 0 <= index < len(self):
-            raise IndexError(f"shapes: there is no scene {index} among the {len(self)} of {self.split!r}")
-        return np.random.default_rng([self.seed, SPLIT_NUMBERS[self.split], index])
+        return render(random, shapes, self.size)
 
 
 def layout(random: np.random.Generator, size: tuple[int, int]) -> list[Shape]:

@@ -9,7 +9,7 @@ import numpy as np
 import tomli_w
 
 from centernet_data.boxes import duplicates, listed
-from centernet_data.coco import by_id, read_records
+from centernet_data.coco import annotations_of, by_id, read_records
 from centernet_data.config import Subset
 from centernet_data.dataset import Dataset, PictureDataset, Sample
 from centernet_data.files import folder_written_beside
@@ -119,7 +119,7 @@ def _cut_dataset(dataset: Dataset, wanted: list[str] | None, config: Subset, fol
         raise ValueError(f"{config.data}: [{config.split}] has several pictures named {listed(repeated)}")
     chosen = choose(names, wanted, config)
     images = [_write_picture(dataset, index, samples[index], folder) for index in chosen]
-    boxes = [box for number, index in enumerate(chosen, start=1) for box in _boxes(samples[index], number)]
+    boxes = [box for number, index in enumerate(chosen, start=1) for box in annotations_of(samples[index], number)]
     return {
         "images": [image | {"id": number} for number, image in enumerate(images, start=1)],
         "annotations": [box | {"id": number} for number, box in enumerate(boxes, start=1)],
@@ -135,18 +135,3 @@ def _write_picture(dataset: Dataset, index: int, sample: Sample, folder: Path) -
         name = f"{Path(sample.name).stem}.png"
         write_picture(folder / name, dataset.image(index))
     return {"file_name": name, "height": sample.height, "width": sample.width}
-
-
-def _boxes(sample: Sample, image_id: int) -> list[dict]:
-    areas = [*sample.areas.tolist(), *(sample.ignored[:, 2] * sample.ignored[:, 3]).tolist()]
-    rows = [*sample.objects.tolist(), *sample.ignored.tolist()]
-    return [
-        {
-            "image_id": image_id,
-            "category_id": int(label) + 1,
-            "bbox": [x - width / 2, y - height / 2, width, height],
-            "area": area,
-            "iscrowd": int(number >= len(sample.objects)),
-        }
-        for number, ((y, x, height, width, label, _), area) in enumerate(zip(rows, areas, strict=True))
-    ]

@@ -10,8 +10,8 @@ from types import ModuleType
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from centernet_data.boxes import listed, objects_from_corners
-from centernet_data.dataset import Sample
+from centernet_data.boxes import CROWD, DIFFICULT, listed, objects_from_corners, real_and_ignored
+from centernet_data.dataset import Sample, SamplesInMemory
 from centernet_data.images import decode_image, one_line, upright_size
 
 PREFIX = "tfds:"
@@ -20,7 +20,7 @@ EXACT_BOX = "exact_box"  # beside the standard bbox in data sets prepared here; 
 
 _INFO = "dataset_info.json"
 _STAND_INS = {"val": ("val", "validation", "test")}  # TFDS's names for what others call val
-_IGNORED = {"is_crowd": "crowd regions", "is_difficult": "difficult objects"}
+_IGNORED = {"is_crowd": CROWD, "is_difficult": DIFFICULT}
 _READ_OF_OBJECTS = ("bbox", "label", "area", EXACT_BOX, *_IGNORED)
 
 
@@ -90,23 +90,15 @@ class Records:
 
 
 @dataclass(frozen=True)
-class TfdsDataset:
+class TfdsDataset(SamplesInMemory):
     """One split of a data set that TFDS keeps; a `Dataset`.
 
     The samples are in memory; the pictures stay in their files, undecoded, until asked for. Any thread may read them,
     and it can be sent to other processes.
     """
 
-    classes: tuple[str, ...]
-    samples: list[Sample]
     records: Records
     notes: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def sample(self, index: int) -> Sample:
-        return self.samples[index]
 
     def image(self, index: int, reduction: int = 1) -> UInt8[np.ndarray, "h w 3"]:
         """The picture as uint8 RGB. ValueError, naming its file and record, if it cannot be read."""
@@ -232,15 +224,9 @@ def _sample(values: Mapping, unnamed: str, where: str, classes: tuple[str, ...],
     name = values["image/filename"].decode(errors="replace") if "image/filename" in values else unnamed
     rows, box_areas = _rows(objects, height, width, where, len(classes))
     areas = np.asarray(objects["area"], float) if "area" in objects else box_areas
-    ignored = np.zeros(len(rows), bool)
-    full = box_areas > 0
-    for kind in _IGNORED.keys() & objects.keys():
-        flags = np.asarray(objects[kind], bool)
-        counts[f"{_IGNORED[kind]}, neither trained on nor scored"] += int((full & flags).sum())
-        ignored |= flags
-    counts["boxes left out because they have no area inside their picture"] += int((~full).sum())
-    real = full & ~ignored
-    return Sample(name, height, width, rows[real], areas[real], rows[full & ignored])
+    flags = {_IGNORED[kind]: np.asarray(objects[kind], bool) for kind in _IGNORED.keys() & objects.keys()}
+    real, ignored = real_and_ignored(box_areas, flags, counts)
+    return Sample(name, height, width, rows[real], areas[real], rows[ignored])
 
 
 def _rows(

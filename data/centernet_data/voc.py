@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-from centernet_data.boxes import Box, Picture, chosen_classes, dataset_of, duplicates, listed
+from centernet_data.boxes import DIFFICULT, Box, Picture, chosen_classes, dataset_of, duplicates, listed
 from centernet_data.dataset import PictureDataset
 from centernet_data.reading import STRICT, Reading
 
@@ -133,7 +133,7 @@ def _box(item: _Element) -> Box:
     x_min, y_min, x_max, y_max = (item.number(f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax"))
     if x_max < x_min - 1 or y_max < y_min - 1:
         raise item.error(f"its box is reversed: xmin {x_min:g}, ymin {y_min:g}, xmax {x_max:g}, ymax {y_max:g}")
-    ignored = "difficult objects" if _is_difficult(item) else ""
+    ignored = DIFFICULT if _is_difficult(item) else ""
     return Box((x_min - 1, y_min - 1, x_max, y_max), item.text("name"), ignored, where=item.where)
 
 
