@@ -8,6 +8,7 @@ from jaxtyping import install_import_hook
 
 CACHE = Path(__file__).parents[1] / ".pytest_cache" / "jax"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
+Path(os.environ["JAX_COMPILATION_CACHE_DIR"]).mkdir(parents=True, exist_ok=True)  # or each command says that it is new
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 
 _hook = install_import_hook(["centernet_jax", "centernet_torch", "centernet_data", "parity"], "checking.checked")

@@ -1,8 +1,13 @@
 """The two backends behind one face, and their comparison: the only place where this package reaches for them, and
 only when asked."""
 
+import os
+import sys
 from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
+
+from platformdirs import user_cache_path
 
 
 def open_backend(name: str) -> ModuleType:
@@ -11,6 +16,7 @@ def open_backend(name: str) -> ModuleType:
         if name == "torch":
             import centernet_torch as backend
         else:
+            _keep_compiled_programs()
             import centernet_jax as backend
     except ModuleNotFoundError as error:
         hint = ' (pip install -e ".[torch]")' if name == "torch" else ""
@@ -20,6 +26,7 @@ def open_backend(name: str) -> ModuleType:
 
 def open_parity() -> ModuleType:
     """`parity.command`, which needs both frameworks. ValueError if one is not installed."""
+    _keep_compiled_programs()
     try:
         from parity import command
     except ModuleNotFoundError as error:
@@ -36,3 +43,12 @@ def open_data_loader() -> ModuleType | None:
     from parity import data_loader
 
     return data_loader
+
+
+def _keep_compiled_programs() -> None:
+    """Lets JAX, which is not imported yet, keep what it compiles in a folder of the user's, and says so where that
+    folder is new. Whoever set JAX_COMPILATION_CACHE_DIR (empty: keep nothing) has it so."""
+    folder = os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(user_cache_path("centernet-jax")))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+    if folder and not Path(folder).exists():
+        print(f"centernet: compiled programs are kept in {folder}, so that the next start is faster", file=sys.stderr)
