@@ -5,7 +5,7 @@ from typing import Annotated
 
 import tyro
 
-from centernet_data.config import Bench, Check, Eval, Parity, Predict, Prepare, Render, Subset, Train
+from centernet_data.config import Bench, Check, Eval, Parity, Predict, Prepare, Render, Runs, Subset, Train
 
 DataCommand = (
     Annotated[Check, tyro.conf.subcommand("check")]
@@ -18,6 +18,7 @@ Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Eval, tyro.conf.subcommand("eval")]
     | Annotated[Predict, tyro.conf.subcommand("predict")]
+    | Annotated[Runs, tyro.conf.subcommand("runs")]
     | Annotated[Parity, tyro.conf.subcommand("parity")]
     | Annotated[DataCommand, tyro.conf.subcommand("data", description="Look data sets over, and make new ones.")]
 )
@@ -35,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def _run(command: Train | Eval | Predict | Parity | Check | Subset | Render | Prepare | Bench) -> int:
+def _run(command: Train | Eval | Predict | Runs | Parity | Check | Subset | Render | Prepare | Bench) -> int:
     # Imported here, so that --help and a mistyped option answer at once.
     if isinstance(command, Train):
         from centernet_data.training import train
@@ -45,6 +46,10 @@ def _run(command: Train | Eval | Predict | Parity | Check | Subset | Render | Pr
         from centernet_data.prediction import run_eval
 
         run_eval(command)
+    elif isinstance(command, Runs):
+        from centernet_data.runs import run_runs
+
+        run_runs(command)
     elif isinstance(command, Parity):
         from centernet_data.backends import open_parity
 

@@ -125,6 +125,14 @@ class Eval:
 
 
 @dataclass(frozen=True)
+class Runs:
+    """Compare training runs: the settings in which they differ, how far they came, their losses and AP."""
+
+    folders: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FOLDER...")]] = (Path("runs"),)
+    """Folders of runs, and folders that hold some."""
+
+
+@dataclass(frozen=True)
 class Predict:
     """Draw what a model finds in pictures, and write it to detections.json."""
 
