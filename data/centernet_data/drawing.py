@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cache
+from typing import NamedTuple
 
 import cv2
 import matplotlib
@@ -30,6 +31,8 @@ PageRow = tuple[
     str, UInt8[np.ndarray, "_ _ 3"], Float[np.ndarray, "_ 6"], Float[np.ndarray, "_ 6"], Float[np.ndarray, "_ _"]
 ]
 
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
 Tile = tuple[UInt8[np.ndarray, "_ _ 3"] | None, Float[np.ndarray, "_ 6"], Sequence[str], str, str]
 
 
@@ -49,21 +52,24 @@ def draw_objects(
 ) -> UInt8[np.ndarray, "h w 3"]:
     """A copy of `image` with a box and a label for each object, the most certain drawn last.
 
+    A label that would hide the label of a more certain object, or the centre of another object, is left out.
     `objects` are rows of (y_centre, x_centre, height, width, class, confidence) in the picture's pixels; they may
     reach beyond the picture. Rows with confidence 0 are padding and are not drawn. ValueError for a class that
     `classes` does not name, or a box that is not finite.
     """
     drawn = objects[objects[:, 5] > 0]
     _check(drawn, classes)
-    picture = Image.fromarray(image)
-    for row in drawn[np.argsort(drawn[:, 5], kind="stable")]:
-        label = classes[int(row[4])]
-        _draw_object(
-            ImageDraw.Draw(picture),
-            row,
-            f"{label} {row[5]:.2f}" if show_scores else label,
-            class_colours(len(classes))[int(row[4])],
-        )
+    drawn = drawn[np.argsort(drawn[:, 5], kind="stable")]
+    colours, picture = class_colours(len(classes)), Image.fromarray(image)
+    draw = ImageDraw.Draw(picture)
+    corners = [_draw_box(draw, row, colours[int(row[4])]) for row in drawn]
+    taken: list[Tag] = []
+    for index in reversed(range(len(drawn))):
+        row, label = drawn[index], classes[int(drawn[index, 4])]
+        tag = _tag(draw, corners[index], f"{label} {row[5]:.2f}" if show_scores else label)
+        if not any(map(tag.overlaps, taken)) and not tag.holds_any(np.delete(drawn[:, :2], index, axis=0)):
+            _draw_tag(draw, tag, colours[int(row[4])])
+            taken.append(tag)
     return np.array(picture)
 
 
@@ -143,7 +149,8 @@ def _check(objects: Float[np.ndarray, "n 6"], classes: Sequence[str]) -> None:
         raise ValueError(f"cannot draw an object of class {unnamed[0]:g}: there are {len(classes)} classes")
 
 
-def _draw_object(draw: ImageDraw.ImageDraw, row: Float[np.ndarray, "6"], label: str, colour: np.ndarray) -> None:
+def _draw_box(draw: ImageDraw.ImageDraw, row: Float[np.ndarray, "6"], colour: np.ndarray) -> tuple[int, int]:
+    """Draws an object's box; returns its left upper corner (x, y) in pixels."""
     width, height = draw.im.size
     line = max(1, round((width + height) / 300))
     # Beyond the picture by a line's width is out of sight, and keeps Pillow from tracing far away lines.
@@ -152,11 +159,32 @@ def _draw_object(draw: ImageDraw.ImageDraw, row: Float[np.ndarray, "6"], label: 
     high = np.clip(np.rint(row[1::-1] + row[3:1:-1] / 2), -line, limits).astype(int)
     high = np.maximum(high - 1, low)  # Pillow's corners are pixels, and both are drawn
     draw.rectangle([*low.tolist(), *high.tolist()], outline=tuple(colour.tolist()), width=line)
-    _draw_tag(draw, low.tolist(), label, colour)
+    return tuple(low.tolist())
 
 
-def _draw_tag(draw: ImageDraw.ImageDraw, corner: list[int], label: str, colour: np.ndarray) -> None:
-    """Writes `label` on a filled tag: above the box whose top left `corner` is given, or inside it at the top edge."""
+class Tag(NamedTuple):
+    """Where a label is written, in pixels, and what."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    label: str
+    font: Font
+
+    def overlaps(self, other: "Tag") -> bool:
+        return (
+            self.left < other.right and other.left < self.right and self.top < other.bottom and other.top < self.bottom
+        )
+
+    def holds_any(self, centres: Float[np.ndarray, "n 2"]) -> bool:
+        """Whether any of the points (y, x) lies in it."""
+        inside = (centres >= (self.top, self.left)) & (centres < (self.bottom, self.right))
+        return bool(inside.all(1).any())
+
+
+def _tag(draw: ImageDraw.ImageDraw, corner: tuple[int, int], label: str) -> Tag:
+    """The place of a label: above the box whose left upper `corner` is given, or inside it at its upper edge."""
     width, height = draw.im.size
     font = _font(max(10, round((width + height) / 60)))
     label = _shortened(label, font, width - 4)
@@ -165,16 +193,20 @@ def _draw_tag(draw: ImageDraw.ImageDraw, corner: list[int], label: str, colour: 
     left = max(0, min(corner[0], width - tag_width))
     top = corner[1] - tag_height if corner[1] >= tag_height else corner[1]
     top = max(0, min(top, height - tag_height))
-    draw.rectangle([left, top, left + tag_width - 1, top + tag_height - 1], fill=tuple(colour.tolist()))
-    draw.text((left + 2, top), label, fill=_readable_on(colour), font=font)
+    return Tag(left, top, left + tag_width, top + tag_height, label, font)
+
+
+def _draw_tag(draw: ImageDraw.ImageDraw, tag: Tag, colour: np.ndarray) -> None:
+    draw.rectangle([tag.left, tag.top, tag.right - 1, tag.bottom - 1], fill=tuple(colour.tolist()))
+    draw.text((tag.left + 2, tag.top), tag.label, fill=_readable_on(colour), font=tag.font)
 
 
 @cache
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def _font(size: int) -> Font:
     return ImageFont.load_default(size)
 
 
-def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+def _shortened(text: str, font: Font, width: int) -> str:
     """The text on one line, its end cut off where it is wider than `width` pixels."""
     text = " ".join(text.split())
     if font.getlength(text) <= width:
