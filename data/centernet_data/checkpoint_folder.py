@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from centernet_data.run_folder import write_text
 from centernet_data.settings import OtherSettings, require_same_settings
@@ -18,6 +18,7 @@ OURS = re.compile(r"(\.\d+-)?\d+\.(state|json)(\.orbax-checkpoint-tmp.*)?")  # t
 State = TypeVar("State")
 
 
+@runtime_checkable
 class Checkpointer(Protocol[State]):
     """What `checkpoints.py` of either backend provides. A state appears at its path at once, and whole."""
 

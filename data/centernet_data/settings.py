@@ -11,13 +11,13 @@ class OtherSettings(ValueError):
     """A run is to be gone on with, but under other settings."""
 
 
-def require_same_settings(old: Mapping, new: Mapping, path: Path) -> None:
+def require_same_settings(old: Mapping, new: Mapping, where: str | Path) -> None:
     """OtherSettings names the settings that differ, nested ones with a dot. What is None may be left out."""
     old, new = _flat(old), _flat(new)
     names = [name for name in {**old, **new} if name not in FREE and old.get(name) != new.get(name)]
     if names:
         listed = ", ".join(f"{name.replace('_', '-')} {_show(old, name)} (now {_show(new, name)})" for name in names)
-        raise OtherSettings(f"{path}: begun with other settings: {listed}; without --resume choose another --out")
+        raise OtherSettings(f"{where}: begun with other settings: {listed}; without --resume choose another --out")
 
 
 def _flat(settings: Mapping) -> dict:
