@@ -8,6 +8,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
+from flax.serialization import from_state_dict, to_state_dict
 from jaxtyping import Array, UInt32
 
 from centernet_jax.train import TrainState
@@ -27,7 +28,7 @@ class Checkpointer:
 
         All arrays of the state are copied before this returns, so that a step may use their memory anew.
         """
-        self._orbax.save(path.absolute(), {"state": state, "checksum": checksum(state)})
+        self._orbax.save(path.absolute(), {"state": to_state_dict(state), "checksum": checksum(state)})
 
     def wait(self) -> None:
         """Until nothing is being written. OSError if the last `save` failed for want of room or permission."""
@@ -45,10 +46,12 @@ class Checkpointer:
 
         Nearly any exception if it is damaged, or is a state of another kind.
         """
-        read = self._orbax.restore(path.absolute(), {"state": state, "checksum": jnp.zeros((), jnp.uint32)})
-        if read["checksum"] != checksum(read["state"]):
+        like = {"state": to_state_dict(state), "checksum": jnp.zeros((), jnp.uint32)}
+        read = self._orbax.restore(path.absolute(), like)
+        state = from_state_dict(state, read["state"])
+        if int(read["checksum"]) != int(checksum(state)):
             raise ValueError("its numbers are not those that were written")
-        return read["state"]
+        return state
 
 
 @jax.jit
