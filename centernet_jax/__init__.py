@@ -1,6 +1,7 @@
 """CenterNet ("Objects as Points", arXiv:1904.07850) in JAX/Flax."""
 
 from centernet_jax.backbone import HeadlessResnet34, ResnetBackbone, UpscaleTwiceLayer
+from centernet_jax.checkpoints import Checkpointer
 from centernet_jax.convert import ObjectsToPoints, PointsToObjects
 from centernet_jax.detector import Detector, load
 from centernet_jax.head import CenterNetHead
@@ -12,6 +13,7 @@ __all__ = [
     "CenterNet",
     "CenterNetHead",
     "CenterNetLoss",
+    "Checkpointer",
     "Detector",
     "HeadlessResnet34",
     "ObjectsToPoints",

@@ -1,6 +1,7 @@
 """CenterNet ("Objects as Points", arXiv:1904.07850) in torch."""
 
 from centernet_torch.backbone import HeadlessResnet34, ResnetBackbone, UpscaleTwiceLayer
+from centernet_torch.checkpoints import Checkpointer
 from centernet_torch.convert import ObjectsToPoints, PointsToObjects
 from centernet_torch.detector import Detector, load
 from centernet_torch.head import CenterNetHead
@@ -12,6 +13,7 @@ __all__ = [
     "CenterNet",
     "CenterNetHead",
     "CenterNetLoss",
+    "Checkpointer",
     "Detector",
     "HeadlessResnet34",
     "ObjectsToPoints",

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -108,7 +109,7 @@ class Batches:
             flags.FLAGS.mark_as_parsed()  # grain asks absl for its flags in each worker
         options = grain.ReadOptions(num_threads=1 if workers else os.cpu_count() or 1, prefetch_buffer_size=AHEAD)
         steps = grain.MapDataset.range(first, last).map(self.__getitem__).to_iter_dataset(options)
-        batches = iter(steps.mp_prefetch(grain.MultiprocessingOptions(workers, AHEAD), _use_one_thread))
+        batches = iter(steps.mp_prefetch(grain.MultiprocessingOptions(workers, AHEAD), _begin_worker))
         try:
             for batch in batches:  # from a process they lie in memory that is shared with it, and must be given back
                 yield {name: np.array(values) for name, values in batch.items()} if workers else batch
@@ -133,5 +134,6 @@ def _order(seed: int, epoch: int, count: int) -> Int[np.ndarray, "count"]:
     return np.random.default_rng([seed, SHUFFLE, epoch]).permutation(count)
 
 
-def _use_one_thread(worker: int, workers: int) -> None:
+def _begin_worker(worker: int, workers: int) -> None:
     cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all processes; the first one sees to it

@@ -1,11 +1,14 @@
 """The command `centernet`."""
 
+import shlex
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import tyro
 
 from centernet_data.config import Bench, Check, Eval, Parity, Predict, Prepare, Render, Runs, Subset, Train
+from centernet_data.interrupts import Interrupted
 
 DataCommand = (
     Annotated[Check, tyro.conf.subcommand("check")]
@@ -25,15 +28,24 @@ Command = (
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command. Bad input ends it with one line on stderr and status 2."""
+    """Runs one command. Bad input ends it with one line on stderr and status 2, SIGTERM with 143, Ctrl-C with 130."""
     try:
         return _run(tyro.cli(Command, prog="centernet", description="CenterNet: objects as points.", args=arguments))
     except (ValueError, OSError) as error:
         print("centernet:", " ".join(str(error).splitlines()), file=sys.stderr)
         return 2
+    except Interrupted as stop:
+        again = _command_to_resume(sys.argv[1:] if arguments is None else arguments)
+        print(f"centernet: stopped and saved; to go on: {again}", file=sys.stderr)
+        return 128 + stop.signal
     except KeyboardInterrupt:
         print("centernet: interrupted", file=sys.stderr)
         return 130
+
+
+def _command_to_resume(arguments: Sequence[str]) -> str:
+    others = [argument for argument in arguments if argument not in ("--overwrite", "--resume")]
+    return shlex.join(["centernet", *others, "--resume"])
 
 
 def _run(command: Train | Eval | Predict | Runs | Parity | Check | Subset | Render | Prepare | Bench) -> int:

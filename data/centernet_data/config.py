@@ -43,6 +43,10 @@ class Train:
     """Folder for the run; runs/NAME-OF-DATA if not given."""
     overwrite: bool = False
     """Replace a run that is already in that folder."""
+    resume: bool = False
+    """Go on with the run in that folder from its newest checkpoint; from the beginning if it has none."""
+    checkpoint_every: int = 100
+    """Steps from one checkpoint to the next; a run also saves when it is told to stop."""
     epochs: float = 3
     """How often each picture is shown."""
     batch_size: int = 16
@@ -76,7 +80,7 @@ class Train:
     """Which of the two twins trains."""
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size", "learning_rate", "clip_norm"):
+        for name in ("epochs", "batch_size", "learning_rate", "clip_norm", "checkpoint_every"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(
                     f"--{name.replace('_', '-')} must be greater than 0 and finite, not {getattr(self, name)}"
@@ -86,6 +90,8 @@ class Train:
             raise ValueError(f"--warmup must be at least 0 and less than 1, not {self.warmup}")
         if not 0 <= self.weight_decay < math.inf or min(self.seed, self.workers) < 0:
             raise ValueError("--weight-decay, --seed and --workers must be at least 0")
+        if self.resume and self.overwrite:
+            raise ValueError("--resume goes on with a run and --overwrite replaces it; give one of them")
 
     @property
     def hw(self) -> tuple[int, int]:

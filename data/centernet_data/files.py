@@ -13,10 +13,22 @@ def written_beside(path: Path) -> Iterator[Path]:
     removed if not."""
     beside = path.with_name(f".{os.getpid()}-{path.name}")
     try:
-        yield beside
-        beside.replace(path)
+        with naming(path):
+            yield beside
+            beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Puts the name of a file into an error of its writing, which has none where the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 @contextmanager

@@ -1,6 +1,10 @@
 """The folder that a training run leaves: what is in it, and how it is written."""
 
 import json
+import os
+import re
+import shutil
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,9 +12,11 @@ import numpy as np
 import tomli_w
 from PIL import Image
 
-from centernet_data.files import written_beside
+from centernet_data.files import naming, written_beside
+from centernet_data.settings import require_same_settings
 
-FILES = ("model.safetensors", "config.toml", "metrics.jsonl", "curves.png", "predictions.png")
+FILES = ("model.safetensors", "checkpoints", "config.toml", "metrics.jsonl", "curves.png", "predictions.png")
+UNFINISHED = re.compile(rf"\.\d+-({'|'.join(map(re.escape, FILES))})")  # what a killed process was writing beside
 
 
 @dataclass(frozen=True)
@@ -22,6 +28,18 @@ class RunFolder:
     @property
     def model(self) -> Path:
         return self.path / "model.safetensors"
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.toml"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
 
     @property
     def curves(self) -> Path:
@@ -39,17 +57,53 @@ class RunFolder:
         if held and not overwrite:
             raise ValueError(f"{self.path}: already holds a run ({held[0]}); choose another --out or give --overwrite")
 
-    def begin(self, config: dict) -> None:
+    def require_resumable(self, settings: dict) -> None:
+        """ValueError if there is something that a run with these settings could neither go on from nor replace."""
+        if not self.config.exists():
+            self.require_free(overwrite=False)
+        else:
+            require_same_settings(tomllib.loads(self.config.read_text(encoding="utf-8")), settings, self.config)
+        if self.model.exists() and not self.checkpoints.exists():
+            raise ValueError(f"{self.path}: holds a model, but no checkpoint to go on from")
+
+    def begin(self, settings: dict) -> None:
         """Makes the folder, clears an older run out of it, and writes the configuration."""
         self.path.mkdir(parents=True, exist_ok=True)
-        for name in FILES:
-            (self.path / name).unlink(missing_ok=True)
-        write_text(self.path / "config.toml", tomli_w.dumps(config))
+        self.remove_unfinished()
+        for path in (self.model, self.checkpoints):
+            _remove(path)
+        write_text(self.config, tomli_w.dumps(settings))  # a run killed from here on can be resumed
+        for path in (self.metrics, self.curves, self.predictions):
+            _remove(path)
+
+    def remove_unfinished(self) -> None:
+        """Removes what a killed process had not finished to write."""
+        for path in self.path.iterdir():
+            if UNFINISHED.fullmatch(path.name):
+                _remove(path)
 
     def append_metrics(self, metrics: dict) -> None:
         """Adds one line to metrics.jsonl."""
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        with naming(self.metrics), self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(metrics, allow_nan=False) + "\n")
+
+    def cut_metrics(self, count: int) -> list[dict]:
+        """Cuts metrics.jsonl off after so many lines, and returns them. ValueError if there are fewer whole ones."""
+        lines = self.metrics.read_bytes().splitlines(keepends=True) if self.metrics.exists() else []
+        kept = lines[:count]
+        if len(kept) < count or not all(line.endswith(b"\n") for line in kept):
+            raise ValueError(
+                f"{self.metrics}: there should be {count} lines at least, as when the checkpoint was saved"
+            )
+        os.truncate(self.metrics, sum(map(len, kept)))
+        return [json.loads(line) for line in kept]
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -13,9 +13,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from centernet_data.config import Runs
+from centernet_data.settings import FREE
 
 LAST = 50  # steps whose median is a run's loss and speed
-WHERE_AND_HOW = ("out", "overwrite")  # settings that say nothing of what was trained
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def read_run(path: Path) -> Run:
 
 def compare(runs: Sequence[Run]) -> Table:
     """A row for each run: the settings in which they differ, how far it came, and its results."""
-    names = list(dict.fromkeys(name for run in runs for name in run.settings if name not in WHERE_AND_HOW))
+    names = list(dict.fromkeys(name for run in runs for name in run.settings if name not in FREE))
     differing = [name for name in names if len({json.dumps(run.settings.get(name), default=str) for run in runs}) > 1]
     table = Table(box=None, pad_edge=False, header_style="")
     table.add_column("run", no_wrap=True)

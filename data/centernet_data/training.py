@@ -16,8 +16,10 @@ from centernet_data.dataset import Dataset, PictureDataset
 from centernet_data.drawing import predictions_page
 from centernet_data.evaluation import evaluate, report, without_nan
 from centernet_data.images import check_pictures
+from centernet_data.interrupts import Stop, stoppable
 from centernet_data.model_file import ModelConfig
 from centernet_data.recipe import Recipe
+from centernet_data.run import Run
 from centernet_data.run_folder import RunFolder, write_picture
 from centernet_data.source import open_train_and_val
 from centernet_data.tfds_data import TfdsDataset
@@ -33,7 +35,10 @@ def train(config: Train) -> dict:
     ValueError, before anything is written, for whatever is wrong with the settings or the data.
     """
     console, folder = Console(), RunFolder(config.run_folder)
-    folder.require_free(config.overwrite)
+    if config.resume:
+        folder.require_resumable(config.as_toml())
+    else:
+        folder.require_free(config.overwrite)
     train_set, val_set = open_train_and_val(config.data)
     _describe(console, config, train_set, val_set)
     backend = open_backend(config.backend)
@@ -46,23 +51,47 @@ def train(config: Train) -> dict:
         if _is_stored(dataset):
             check_pictures(dataset)
 
-    folder.begin(config.as_toml())
-    metrics = []
-    for step_state, line in _steps(backend, state, batches, recipe.total_steps, config.workers, console):
-        state = step_state
-        folder.append_metrics(line)
-        metrics.append(line)
-    detector = backend.Detector.of(state, model_config)
-    detector.save(folder.model)
-    if val_set is not None:
-        results = evaluate(lambda pictures: detector(pictures, 0.0), val_set)
-        metrics.append({"step": recipe.total_steps, "epoch": config.epochs, **without_nan(results)})
-        folder.append_metrics(metrics[-1])
-        console.print(report(results), highlight=False)
-    save_curves(metrics, folder.curves)
-    draw_predictions(detector, val_set or train_set, folder)
+    settings = config.as_toml() | {"pictures": len(train_set), "classes": train_set.classes}
+    with stoppable() as stop, Run(folder, backend.Checkpointer(), settings, state) as run:
+        _start(run, config, console)
+        for state, line in _steps(backend, run, batches, recipe.total_steps, config.workers, console, stop):
+            run.advance(state, line)
+            if run.step % config.checkpoint_every == 0:
+                run.save()
+        run.save()
+        detector = backend.Detector.of(run.state, model_config)
+        detector.save(folder.model)
+        if val_set is not None:
+            _evaluate(run, detector, val_set, config.epochs, console, stop)
+        save_curves(run.metrics, folder.curves)
+        draw_predictions(detector, val_set or train_set, folder)
     console.print(f"the run is in {folder.path}", highlight=False, soft_wrap=True)
-    return metrics[-1]
+    return run.metrics[-1]
+
+
+def _start(run: Run, config: Train, console: Console) -> None:
+    """Goes on with the run in the folder if that is wanted and possible, and begins a new one if not."""
+
+    def tell(text: str) -> None:
+        console.print(text, highlight=False, soft_wrap=True)
+
+    if config.resume and run.resume(tell):
+        tell(f"going on from the checkpoint of step {run.step}")
+        return
+    if config.resume:
+        tell(f"no checkpoint in {run.folder.path}: starting from the beginning")
+    run.folder.begin(config.as_toml())
+
+
+def _evaluate(run: Run, detector, val_set: Dataset, epochs: float, console: Console, stop: Stop) -> None:
+    def detect(pictures):
+        stop.check()
+        return detector(pictures, 0.0)
+
+    results = evaluate(detect, val_set)
+    run.note({"step": run.step, "epoch": epochs, **without_nan(results)})
+    run.rate(without_nan(results["AP"]))
+    console.print(report(results), highlight=False)
 
 
 def _is_stored(dataset: Dataset | None) -> bool:
@@ -97,13 +126,15 @@ def _describe(console: Console, config: Train, train_set: Dataset, val_set: Data
 
 
 def _steps(
-    backend: ModuleType, state, batches: Batches, total_steps: int, workers: int, console: Console
+    backend: ModuleType, run: Run, batches: Batches, total_steps: int, workers: int, console: Console, stop: Stop
 ) -> Iterator[tuple[object, dict]]:
-    """Takes all steps; yields after each the state and its line for metrics.jsonl, and shows the progress."""
+    """Takes all steps that are left; yields after each the state and its line for metrics.jsonl, and shows the
+    progress. Interrupted after the step in which the program was asked to stop."""
+    state = run.state
     with _progress(console) as progress:
-        task = progress.add_task("compiling", total=total_steps, losses="", speed="")
+        task = progress.add_task("compiling", total=total_steps, completed=run.step, losses="", speed="")
         last_time, speed = None, None
-        for step, batch in enumerate(batches.prefetched(0, total_steps, workers)):
+        for step, batch in enumerate(batches.prefetched(run.step, total_steps, workers), run.step):
             state, values = backend.train_step(state, batch)
             values = {name: float(value) for name, value in values.items()}
             if not math.isfinite(values["loss"]):
@@ -116,6 +147,7 @@ def _steps(
             line = {"step": step, "epoch": batches.epoch_of(step + 1), **values, "images_per_second": speed}
             _show(progress, task, line)
             yield state, line
+            stop.check()
 
 
 def _progress(console: Console) -> Progress:

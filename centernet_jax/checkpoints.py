@@ -1,0 +1,60 @@
+"""A training state on disk: written while training goes on, and read onto whatever devices there are."""
+
+import logging
+import os
+import re
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import orbax.checkpoint as ocp
+from flax.serialization import from_state_dict, to_state_dict
+from jaxtyping import Array, UInt32
+
+from centernet_jax.train import TrainState
+
+# orbax writes the traceback of a failed save to the log; it comes out of `wait` as well, and is told in one line.
+logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
+
+
+class Checkpointer:
+    """Writes one state at a time in the background, and reads it back. A state is a folder here."""
+
+    def __init__(self):
+        self._orbax = ocp.StandardCheckpointer()
+
+    def save(self, path: Path, state: TrainState) -> None:
+        """Begins to write; what was begun earlier must have been waited for. `path` appears when it is whole.
+
+        All arrays of the state are copied before this returns, so that a step may use their memory anew.
+        """
+        self._orbax.save(path.absolute(), {"state": to_state_dict(state), "checksum": checksum(state)})
+
+    def wait(self) -> None:
+        """Until nothing is being written. OSError if the last `save` failed for want of room or permission."""
+        try:
+            self._orbax.wait_until_finished()
+        except Exception as error:
+            # tensorstore tells the system's own error inside of its long one.
+            code = re.search(r"os_error_code='(\d+)'", str(error))
+            if code is None:
+                raise
+            raise OSError(int(code[1]), os.strerror(int(code[1]))) from error
+
+    def restore(self, path: Path, state: TrainState) -> TrainState:
+        """The state in `path`, on the devices of `state`, which has arrays of the same shapes.
+
+        Nearly any exception if it is damaged, or is a state of another kind.
+        """
+        like = {"state": to_state_dict(state), "checksum": jnp.zeros((), jnp.uint32)}
+        read = self._orbax.restore(path.absolute(), like)
+        state = from_state_dict(state, read["state"])
+        if int(read["checksum"]) != int(checksum(state)):
+            raise ValueError("its numbers are not those that were written")
+        return state
+
+
+@jax.jit
+def checksum(state: TrainState) -> UInt32[Array, ""]:
+    """The sum of all bytes modulo 2^32, which any one flipped bit changes; orbax itself would not notice it."""
+    return sum(jnp.ravel(leaf).view(jnp.uint8).sum(dtype=jnp.uint32) for leaf in jax.tree.leaves(state))
