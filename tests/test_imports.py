@@ -157,7 +157,6 @@ JAX_ONLY = {
         "upscale_twice",  # torch's transposed convolution is fast enough
         "ConvTransposeKernel",  # its weights, named as torch names them
     },
-    "checkpoints.py": {"checksum"},  # torch's files hold one
     "weights.py": {"torch_name", "to_torch", "to_flax"},  # there the variables have torch's names and layouts already
 }
 TORCH_ONLY = {
