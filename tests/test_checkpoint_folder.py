@@ -63,11 +63,12 @@ def test_the_newest_two_and_the_best_are_kept(tmp_path_factory, scores, every):
 def test_the_newest_is_restored_and_what_follows_it_is_removed(folder):
     for step in (10, 20, 30):
         save(folder, step, f"state {step}", lines=step)
-    (folder.path / "30.json").unlink()
+    (folder.path / "30.json").unlink()  # as if killed before it was written
     (folder.path / "40.state.orbax-checkpoint-tmp").mkdir()
     (folder.path / ".123-40.json").touch()
     (folder.path / "my 40.state").touch()
-    assert folder.restore("", SETTINGS, pytest.fail) == (20, "state 20", Record(folder.record(20).settings, 20))
+    step, state, record = folder.restore("", SETTINGS, pytest.fail)
+    assert (step, state, record.lines) == (20, "state 20", 20)
     assert sorted(path.name for path in folder.path.iterdir()) == ["20.json", "20.state", "my 40.state"]
 
 
@@ -78,7 +79,9 @@ def test_without_any_checkpoint_nothing_is_restored(folder):
     assert folder.restore("", SETTINGS, pytest.fail) is None
 
 
-@pytest.mark.parametrize("damage", [("20.state", "bad"), ("20.json", '{"lines"'), ("20.json", "[]")])
+@pytest.mark.parametrize(
+    "damage", [("20.state", "goo"), ("20.state", "gnod"), ("20.state", ""), ("20.json", '{"lines"'), ("20.json", "[]")]
+)
 def test_in_place_of_a_damaged_one_the_last_good_one_is_restored(folder, damage):
     save(folder, 10)
     save(folder, 20)

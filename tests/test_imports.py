@@ -158,7 +158,6 @@ JAX_ONLY = {
         "ConvTransposeKernel",  # its weights, named as torch names them
     },
     "train.py": {"on_all_devices", "split_over_devices"},  # the torch side keeps to one device
-    "checkpoints.py": {"checksum"},  # torch's files hold one
     "weights.py": {"torch_name", "to_torch", "to_flax"},  # there the variables have torch's names and layouts already
 }
 TORCH_ONLY = {

@@ -4,10 +4,13 @@ import json
 import re
 import shutil
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
+from zlib import crc32
 
 from centernet_data.run_folder import write_text
 from centernet_data.settings import OtherSettings, require_same_settings
@@ -20,7 +23,7 @@ State = TypeVar("State")
 
 @runtime_checkable
 class Checkpointer(Protocol[State]):
-    """What `checkpoints.py` of either backend provides. A state appears at its path at once, and whole."""
+    """What `checkpoints.py` of either backend provides: `save` begins to write a file or a folder, `wait` ends it."""
 
     def save(self, path: Path, state: State) -> None: ...
     def wait(self) -> None: ...
@@ -31,16 +34,18 @@ class Checkpointer(Protocol[State]):
 class Record:
     """What is known of a checkpoint beside its state.
 
-    `settings` are those of the run; `lines` is how many lines its metrics.jsonl had, and `ap` what was measured then.
+    `settings` are those of the run; `lines` is how many lines its metrics.jsonl had, `ap` what was measured then, and
+    `checksum` that of the state's files.
     """
 
     settings: dict
     lines: int
     ap: float | None = None
+    checksum: int | None = None
 
 
 class CheckpointFolder:
-    """Of each checkpoint `STEP.json`, its record, and `STEP.state`, which the backend writes after it.
+    """Of each checkpoint `STEP.state`, which the backend writes, and `STEP.json`, its record, written thereafter.
 
     One that has both is whole. Those of the newest two steps are kept, and the one with the best validation AP.
     """
@@ -48,7 +53,8 @@ class CheckpointFolder:
     def __init__(self, path: Path, checkpointer: Checkpointer):
         self.path = path
         self._checkpointer = checkpointer
-        self._saving: int | None = None
+        self._thread = ThreadPoolExecutor(1)
+        self._saving: tuple[int, Future] | None = None
 
     @property
     def steps(self) -> list[int]:
@@ -61,27 +67,25 @@ class CheckpointFolder:
         self.wait()
         if step in self.steps:
             return
-        self._saving = step
-        try:
+        with self._failures(step):
             self.path.mkdir(exist_ok=True)
-            self._write(step, record)
             self._checkpointer.save(self._state(step), state)
-        except Exception as error:
-            raise self._failure(error) from error
-
-    def rate(self, step: int, ap: float | None) -> None:
-        """Notes the AP that was measured with the state of a checkpoint."""
-        self._write(step, replace(self.record(step), ap=ap))
+        self._saving = step, self._thread.submit(self._complete, step, record)
 
     def wait(self) -> None:
         """Until the last save is done; removes what need not be kept. ValueError if the save has failed."""
+        saving, self._saving = self._saving, None
         try:
-            self._checkpointer.wait()
-        except Exception as error:
-            raise self._failure(error) from error
+            if saving:
+                with self._failures(saving[0]):
+                    saving[1].result()
         finally:
-            self._saving = None
             self._remove_all_but(self.steps[-NEWEST:] + self._best())
+
+    def rate(self, step: int, ap: float | None) -> None:
+        """Notes the AP that was measured with the state of a checkpoint."""
+        self.wait()
+        self._write(step, replace(self.record(step), ap=ap))
 
     def restore(self, state: State, settings: dict, tell: Callable[[str], None]) -> tuple[int, State, Record] | None:
         """Step, state and record of the newest whole checkpoint that can be read; None if there is none at all.
@@ -94,6 +98,8 @@ class CheckpointFolder:
             try:
                 record = self.record(step)
                 require_same_settings(record.settings, settings, f"{self.path}: step {step}")
+                if record.checksum != checksum(self._state(step)):
+                    raise ValueError("its files are not what was written")
                 restored = self._checkpointer.restore(self._state(step), state)
             except OtherSettings:
                 raise
@@ -109,6 +115,10 @@ class CheckpointFolder:
     def record(self, step: int) -> Record:
         """What was noted with a checkpoint."""
         return Record(**json.loads(self._json(step).read_text(encoding="utf-8")))
+
+    def _complete(self, step: int, record: Record) -> None:
+        self._checkpointer.wait()
+        self._write(step, replace(record, checksum=checksum(self._state(step))))
 
     def _write(self, step: int, record: Record) -> None:
         write_text(self._json(step), json.dumps(asdict(record), indent=1))
@@ -137,12 +147,26 @@ class CheckpointFolder:
             if path.name not in kept:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
-    def _failure(self, error: Exception) -> ValueError:
-        steps = [step for step in self.steps if step != self._saving]
-        survivor = f"the last one, of step {steps[-1]}, is whole" if steps else "there is none yet"
-        return ValueError(
-            f"{self.path}: the checkpoint of step {self._saving} cannot be saved ({_reason(error)}); {survivor}"
-        )
+    @contextmanager
+    def _failures(self, step: int) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            steps = self.steps
+            survivor = f"the last one, of step {steps[-1]}, is whole" if steps else "there is none yet"
+            message = f"the checkpoint of step {step} cannot be saved ({_reason(error)}); {survivor}"
+            raise ValueError(f"{self.path}: {message}") from error
+
+
+def checksum(path: Path) -> int:
+    """CRC-32 of a file, or of all files in a folder one after the other. Any flipped bit changes it."""
+    files = sorted(inner for inner in path.rglob("*") if inner.is_file()) if path.is_dir() else [path]
+    value = 0
+    for name in files:
+        with name.open("rb") as file:
+            while part := file.read(1 << 20):
+                value = crc32(part, value)
+    return value
 
 
 def _reason(error: Exception) -> str:
