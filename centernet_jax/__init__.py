@@ -7,7 +7,15 @@ from centernet_jax.detector import Detector, load
 from centernet_jax.head import CenterNetHead
 from centernet_jax.loss import CenterNetLoss
 from centernet_jax.network import CenterNet, PointsNonMaxSuppression, ScaleObjects, normalize_images
-from centernet_jax.train import TrainState, create_model, create_state, train_step
+from centernet_jax.train import (
+    TrainState,
+    as_in_the_first,
+    create_model,
+    create_state,
+    gather,
+    join_processes,
+    train_step,
+)
 
 __all__ = [
     "CenterNet",
@@ -23,8 +31,11 @@ __all__ = [
     "ScaleObjects",
     "TrainState",
     "UpscaleTwiceLayer",
+    "as_in_the_first",
     "create_model",
     "create_state",
+    "gather",
+    "join_processes",
     "load",
     "normalize_images",
     "train_step",

@@ -6,6 +6,8 @@ import re
 import warnings
 from pathlib import Path
 
+import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from flax.serialization import from_state_dict, to_state_dict
 
@@ -21,14 +23,16 @@ class Checkpointer:
     """Writes one state at a time in the background, and reads it back. A state is a folder here."""
 
     def __init__(self):
-        self._orbax = ocp.StandardCheckpointer()
+        several = jax.process_count() > 1  # of which this one writes alone, and need not wait for the others
+        alone = ocp.options.MultiprocessingOptions(jax.process_index(), {jax.process_index()}, "alone")
+        self._orbax = ocp.StandardCheckpointer(**({"multiprocessing_options": alone} if several else {}))
 
     def save(self, path: Path, state: TrainState) -> None:
         """Begins to write; what was begun earlier must have been waited for. `path` appears when it is whole.
 
         All arrays of the state are copied before this returns, so that a step may use their memory anew.
         """
-        self._orbax.save(path.absolute(), to_state_dict(state))
+        self._orbax.save(path.absolute(), _arrays(state))
 
     def wait(self) -> None:
         """Until nothing is being written. OSError if the last `save` failed for want of room or permission."""
@@ -42,8 +46,15 @@ class Checkpointer:
             raise OSError(int(code[1]), os.strerror(int(code[1]))) from error
 
     def restore(self, path: Path, state: TrainState) -> TrainState:
-        """The state in `path`, on the devices of `state`, which has arrays of the same shapes.
+        """The state in `path`, on the devices of `state`, which has arrays of the same shapes; with several processes
+        as numpy arrays.
 
         Nearly any exception if it is damaged, or is a state of another kind.
         """
-        return from_state_dict(state, self._orbax.restore(path.absolute(), to_state_dict(state)))
+        return from_state_dict(state, self._orbax.restore(path.absolute(), _arrays(state)))
+
+
+def _arrays(state: TrainState) -> dict:
+    """The state's arrays by name. With several processes they are numpy's: saving JAX's own takes all processes."""
+    arrays = to_state_dict(state)
+    return jax.tree.map(np.array, arrays) if jax.process_count() > 1 else arrays

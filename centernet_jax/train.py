@@ -9,6 +9,7 @@ import numpy as np
 import optax
 from flax import struct
 from flax.core import FrozenDict
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int, UInt8
@@ -87,6 +88,38 @@ def create_state(
 @partial(jax.jit, static_argnums=0)
 def _init(model: CenterNet, key: Array) -> dict:
     return model.init(key, jnp.zeros((1, 32, 32, 3)))
+
+
+def join_processes(coordinator: str | None, processes: int | None, process: int | None) -> tuple[int, int]:
+    """Joins `processes` processes, of which this is number `process`, into one training; returns (process, processes).
+
+    `coordinator` is HOST:PORT of process 0, or "auto" where the cluster's environment tells all three (SLURM, MPI, TPU
+    pods: `jax.distributed.initialize`), or None for a process on its own. To be called before anything is computed.
+    ValueError if they do not find each other.
+    """
+    if coordinator is not None:
+        known = () if coordinator == "auto" else (coordinator, processes, process)
+        try:
+            jax.distributed.initialize(*known)
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(f"--coordinator {coordinator}: the processes do not come together: {error}") from error
+    return jax.process_index(), jax.process_count()
+
+
+def gather(values: np.ndarray) -> np.ndarray:
+    """The arrays of all processes, which are of one shape, stacked in the order of the processes; bit for bit."""
+    if jax.process_count() == 1:
+        return values[None]
+    content = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)  # JAX would round float64
+    gathered = np.asarray(multihost_utils.process_allgather(content))
+    return np.frombuffer(gathered.tobytes(), values.dtype).reshape(-1, *values.shape)
+
+
+def as_in_the_first(step: int, state: TrainState) -> tuple[int, TrainState]:
+    """The step and the state of the first process, in all of them."""
+    leaves, kind = jax.tree.flatten(state)
+    step, leaves = multihost_utils.broadcast_one_to_all((np.array(step), [np.asarray(leaf) for leaf in leaves]))
+    return int(step), on_all_devices(jax.tree.unflatten(kind, leaves))
 
 
 def _mesh() -> Mesh:

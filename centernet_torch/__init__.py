@@ -7,7 +7,15 @@ from centernet_torch.detector import Detector, load
 from centernet_torch.head import CenterNetHead
 from centernet_torch.loss import CenterNetLoss
 from centernet_torch.network import CenterNet, PointsNonMaxSuppression, ScaleObjects, normalize_images
-from centernet_torch.train import TrainState, create_model, create_state, train_step
+from centernet_torch.train import (
+    TrainState,
+    as_in_the_first,
+    create_model,
+    create_state,
+    gather,
+    join_processes,
+    train_step,
+)
 
 __all__ = [
     "CenterNet",
@@ -23,8 +31,11 @@ __all__ = [
     "ScaleObjects",
     "TrainState",
     "UpscaleTwiceLayer",
+    "as_in_the_first",
     "create_model",
     "create_state",
+    "gather",
+    "join_processes",
     "load",
     "normalize_images",
     "train_step",

@@ -71,6 +71,23 @@ def clip_by_global_norm(parameters: list[Tensor], clip_norm: float) -> None:
         torch._foreach_mul_(gradients, clip_norm / norm)
 
 
+def join_processes(coordinator: str | None, processes: int | None, process: int | None) -> tuple[int, int]:
+    """(0, 1): the torch side trains in one process, on one device. ValueError if several are asked for."""
+    if coordinator is not None:
+        raise ValueError("--coordinator: several processes train together with --backend jax only")
+    return 0, 1
+
+
+def gather(values: np.ndarray) -> np.ndarray:
+    """The arrays of all processes, which is this one, stacked."""
+    return values[None]
+
+
+def as_in_the_first(step: int, state: TrainState) -> tuple[int, TrainState]:
+    """The step and the state of the first process, which is this one."""
+    return step, state
+
+
 def loss_and_gradients(state: TrainState, batch: Batch) -> Float[Tensor, "3"]:
     """The three losses as means over the batch. Leaves the gradient of their sum in each parameter's `grad`, and new
     running statistics in the model."""

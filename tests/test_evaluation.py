@@ -213,7 +213,8 @@ def test_the_mean_over_classes_leaves_out_those_without_truth():
     assert results["per_class"] == pytest.approx({"dog": 1, "cat": 0, "hen": math.nan}, nan_ok=True)
 
 
-def test_evaluate_shows_each_picture_once_in_order():
+def test_evaluate_shows_each_picture_once_in_order(monkeypatch):
+    monkeypatch.setattr("centernet_data.evaluation.BATCH_SIZE", 3)
     dataset, seen = ShapesDataset("val", count=7, size=(64, 80)), []
 
     def detect(pictures):
@@ -223,10 +224,29 @@ def test_evaluate_shows_each_picture_once_in_order():
             np.testing.assert_array_equal(picture, dataset.image(first + offset))
         return [dataset.sample(first + offset).objects.astype(float) for offset in range(len(pictures))]
 
-    results = evaluate(detect, dataset, batch_size=3)
+    results = evaluate(detect, dataset)
     assert seen == [3, 3, 1]
     assert results["AP"] == pytest.approx(1)
     assert tuple(results["per_class"]) == dataset.classes
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 9])
+def test_shares_of_the_pictures_are_gathered_to_the_whole(count):
+    """Process k of `count` sees every count-th picture; each then knows what all of them found."""
+    dataset, found = ShapesDataset("val", count=7, size=(64, 80)), {}
+    rng = np.random.default_rng(0)
+    noisy = [dataset.sample(i).objects + rng.normal(0, 2, (1, 6)) * (1, 1, 1, 1, 0, 0) for i in range(7)]
+
+    def process(index, gather):
+        order = iter(range(index, 7, count))
+        return evaluate(lambda pictures: [noisy[next(order)] for _ in pictures], dataset, (index, count), gather)
+
+    for index in range(count):
+        process(index, lambda values, index=index: found.setdefault(index, values)[None].repeat(count, 0))
+    everyone = np.stack([found[index] for index in range(count)])
+    expected = average_precision([dataset.sample(i) for i in range(7)], noisy, dataset.classes)
+    for index in range(count):
+        assert process(index, lambda values: everyone) == expected
 
 
 RESULTS = {

@@ -76,6 +76,13 @@ class Train:
     """Of weights, order and augmentation; the same seed gives the same run."""
     workers: int = 0
     """Processes that make the batches; 0: threads of this one. The batches are the same (`centernet data bench`)."""
+    coordinator: str | None = None
+    """To train in several processes at once, all started alike: HOST:PORT of the first, or auto where SLURM, MPI or a
+    TPU pod tells it and the next two."""
+    processes: int | None = None
+    """How many there are."""
+    process: int | None = None
+    """Which of them this is, from 0."""
     backend: Backend = "jax"
     """Which of the two twins trains."""
 
@@ -90,6 +97,11 @@ class Train:
             raise ValueError(f"--warmup must be at least 0 and less than 1, not {self.warmup}")
         if not 0 <= self.weight_decay < math.inf or min(self.seed, self.workers) < 0:
             raise ValueError("--weight-decay, --seed and --workers must be at least 0")
+        told = (self.processes, self.process)
+        if (self.coordinator in (None, "auto")) != (told == (None, None)) or (None in told) != (told == (None, None)):
+            raise ValueError("--processes and --process go with --coordinator HOST:PORT, all three or none")
+        if self.process is not None and not 0 <= self.process < self.processes:
+            raise ValueError(f"--process must be from 0 to {self.processes - 1}, not {self.process}")
         if self.resume and self.overwrite:
             raise ValueError("--resume goes on with a run and --overwrite replaces it; give one of them")
 

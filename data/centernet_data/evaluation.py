@@ -14,20 +14,38 @@ from centernet_data.json_records import coco_bbox
 # COCO's names: AP is the mean over IoU 0.50 to 0.95; small, medium and large part at 32² and 96² pixels.
 NAMES = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large")
 
+MOST_DETECTIONS = 100  # of a picture, the most certain ones, count
+BATCH_SIZE = 16
+
+Gather = Callable[[np.ndarray], np.ndarray]
 Detect = Callable[[Sequence[UInt8[np.ndarray, "_ _ 3"]]], list[Float[np.ndarray, "_ 6"]]]
 
 
-def evaluate(detect: Detect, dataset: Dataset, batch_size: int = 16) -> dict:
-    """Runs a detector over a whole data set, a few pictures at a time, and returns its `average_precision`."""
+def evaluate(
+    detect: Detect, dataset: Dataset, share: tuple[int, int] = (0, 1), gather: Gather = lambda values: values[None]
+) -> dict:
+    """Runs a detector over a whole data set, a few pictures at a time, and returns its `average_precision`.
+
+    With a `share` (index, count) this process looks at every count-th picture from `index` on; `gather` then stacks
+    what all `count` processes found, and each returns the same.
+    """
     samples = [dataset.sample(i) for i in range(len(dataset))]
-    detections = list(detect_all(detect, dataset, batch_size))
-    return average_precision(samples, detections, dataset.classes)
+    index, count = share
+    found = np.zeros((-(-len(dataset) // count), MOST_DETECTIONS, 6))
+    for row, objects in zip(found, detect_all(detect, dataset, range(index, len(dataset), count)), strict=False):
+        row[: len(objects)] = objects[:MOST_DETECTIONS]
+    found = gather(found)
+    detections = [found[i % count, i // count] for i in range(len(dataset))]
+    return average_precision(samples, [rows[rows[:, 5] > 0] for rows in detections], dataset.classes)
 
 
-def detect_all(detect: Detect, dataset: Dataset, batch_size: int = 16) -> Iterator[Float[np.ndarray, "_ 6"]]:
-    """What a detector finds in each picture of a data set, which are read a few at a time."""
-    for first in range(0, len(dataset), batch_size):
-        yield from detect([dataset.image(i) for i in range(first, min(first + batch_size, len(dataset)))])
+def detect_all(
+    detect: Detect, dataset: Dataset, indices: Sequence[int] | None = None
+) -> Iterator[Float[np.ndarray, "_ 6"]]:
+    """What a detector finds in each picture of a data set, or in those of `indices`, which are read a few at a time."""
+    indices = range(len(dataset)) if indices is None else indices
+    for first in range(0, len(indices), BATCH_SIZE):
+        yield from detect([dataset.image(i) for i in indices[first : first + BATCH_SIZE]])
 
 
 def average_precision(

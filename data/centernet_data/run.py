@@ -55,3 +55,22 @@ class Run:
         if isinstance(error, Interrupted):
             self.save()
         self._checkpoints.wait()
+
+
+class FollowingRun(Run):
+    """The same run in another process than the first of several: it writes nothing."""
+
+    def __init__(self, state):
+        self.step, self.state, self.metrics = 0, state, []
+
+    def note(self, line: dict) -> None:
+        self.metrics.append(line)
+
+    def save(self) -> None:
+        """The first process does."""
+
+    def rate(self, ap: float | None) -> None:
+        """The first process does."""
+
+    def __exit__(self, kind, error, traceback) -> None:
+        """Nothing is left to be done."""

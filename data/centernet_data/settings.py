@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 # Where a run lies, how often it is saved and who makes its batches changes nothing of what it computes.
-FREE = {"out", "overwrite", "resume", "checkpoint_every", "workers"}
+FREE = {"out", "overwrite", "resume", "checkpoint_every", "workers", "coordinator", "processes", "process"}
 
 
 class OtherSettings(ValueError):

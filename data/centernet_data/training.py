@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from types import ModuleType
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -14,12 +15,12 @@ from centernet_data.config import Train
 from centernet_data.curves import save_curves
 from centernet_data.dataset import Dataset, PictureDataset
 from centernet_data.drawing import predictions_page
-from centernet_data.evaluation import evaluate, report, without_nan
+from centernet_data.evaluation import Detect, evaluate, report, without_nan
 from centernet_data.images import check_pictures
 from centernet_data.interrupts import Stop, stoppable
 from centernet_data.model_file import ModelConfig
 from centernet_data.recipe import Recipe
-from centernet_data.run import Run
+from centernet_data.run import FollowingRun, Run
 from centernet_data.run_folder import RunFolder, write_picture
 from centernet_data.source import open_train_and_val
 from centernet_data.tfds_data import TfdsDataset
@@ -34,16 +35,18 @@ def train(config: Train) -> dict:
 
     ValueError, before anything is written, for whatever is wrong with the settings or the data.
     """
-    console, folder = Console(), RunFolder(config.run_folder)
+    backend = open_backend(config.backend)
+    share = backend.join_processes(config.coordinator, config.processes, config.process)
+    is_first = share[0] == 0  # of several processes the one that says and writes something
+    console, folder = Console(quiet=not is_first), RunFolder(config.run_folder)
     if config.resume:
         folder.require_resumable(config.as_toml())
-    else:
+    elif is_first:
         folder.require_free(config.overwrite)
     train_set, val_set = open_train_and_val(config.data)
     _describe(console, config, train_set, val_set)
-    backend = open_backend(config.backend)
     augmentation = config.augmentation if config.augment and _is_stored(train_set) else NO_AUGMENTATION
-    batches = Batches(train_set, config.batch_size, config.hw, config.resize, augmentation, config.seed)
+    batches = Batches(train_set, config.batch_size, config.hw, config.resize, augmentation, config.seed, share)
     model_config = ModelConfig(train_set.classes, config.hw, config.resize, config.depth)
     recipe = recipe_of(config, len(train_set))
     state = backend.create_state(model_config, recipe, config.seed, config.pretrained)
@@ -52,19 +55,28 @@ def train(config: Train) -> dict:
             check_pictures(dataset)
 
     settings = config.as_toml() | {"pictures": len(train_set), "classes": train_set.classes}
-    with stoppable() as stop, Run(folder, backend.Checkpointer(), settings, state) as run:
-        _start(run, config, console)
+    own_run = Run(folder, backend.Checkpointer(), settings, state) if is_first else FollowingRun(state)
+    with stoppable() as stop, own_run as run:
+        if is_first:
+            _start(run, config, console)
+        if share[1] > 1:
+            run.step, run.state = backend.as_in_the_first(run.step, run.state)
         for state, line in _steps(backend, run, batches, recipe.total_steps, config.workers, console, stop):
             run.advance(state, line)
             if run.step % config.checkpoint_every == 0:
                 run.save()
         run.save()
         detector = backend.Detector.of(run.state, model_config)
-        detector.save(folder.model)
+        if is_first:
+            detector.save(folder.model)
         if val_set is not None:
-            _evaluate(run, detector, val_set, config.epochs, console, stop)
-        save_curves(run.metrics, folder.curves)
-        draw_predictions(detector, val_set or train_set, folder)
+            results = evaluate(_stoppable(detector, stop), val_set, share, backend.gather)
+            run.note({"step": run.step, "epoch": config.epochs, **without_nan(results)})
+            run.rate(without_nan(results["AP"]))
+            console.print(report(results), highlight=False)
+        if is_first:
+            save_curves(run.metrics, folder.curves)
+            draw_predictions(detector, val_set or train_set, folder)
     console.print(f"the run is in {folder.path}", highlight=False, soft_wrap=True)
     return run.metrics[-1]
 
@@ -83,15 +95,14 @@ def _start(run: Run, config: Train, console: Console) -> None:
     run.folder.begin(config.as_toml())
 
 
-def _evaluate(run: Run, detector, val_set: Dataset, epochs: float, console: Console, stop: Stop) -> None:
+def _stoppable(detector, stop: Stop) -> Detect:
+    """A detector that lets itself be interrupted between pictures."""
+
     def detect(pictures):
         stop.check()
         return detector(pictures, 0.0)
 
-    results = evaluate(detect, val_set)
-    run.note({"step": run.step, "epoch": epochs, **without_nan(results)})
-    run.rate(without_nan(results["AP"]))
-    console.print(report(results), highlight=False)
+    return detect
 
 
 def _is_stored(dataset: Dataset | None) -> bool:
@@ -147,6 +158,9 @@ def _steps(
             line = {"step": step, "epoch": batches.epoch_of(step + 1), **values, "images_per_second": speed}
             _show(progress, task, line)
             yield state, line
+            if batches.share[1] > 1:  # a signal reaches the processes at different steps
+                signals = backend.gather(np.array(stop.signal or 0))
+                stop.signal = int(signals.max()) or None
             stop.check()
 
 
