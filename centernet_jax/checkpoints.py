@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import sys
 import warnings
 from pathlib import Path
 
@@ -13,10 +14,17 @@ from flax.serialization import from_state_dict, to_state_dict
 
 from centernet_jax.train import TrainState
 
-# orbax writes the traceback of a failed save to the log, and leaves coroutines behind that Python complains of. The
-# error comes out of `wait` as well, and is told in one line.
+
+def _quiet(unraisable, hook=sys.unraisablehook) -> None:
+    if str(unraisable.exc_value) != "Event loop is closed":
+        hook(unraisable)
+
+
+# After a failed save orbax writes its traceback to the log, and leaves coroutines and writes behind that Python
+# complains of. The error comes out of `wait` as well, and is told in one line.
 logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
 warnings.filterwarnings("ignore", "coroutine 'async_serialize", RuntimeWarning)
+sys.unraisablehook = _quiet
 
 
 class Checkpointer:

@@ -191,6 +191,7 @@ def test_bad_pretrained_files_are_refused(tmp_path, refused, backend):
         (("--epochs", 0), "--epochs must be greater than 0"),
         (("--epochs", "inf"), "--epochs must be greater than 0"),
         (("--batch-size", -1), "--batch-size must be greater than 0"),
+        (("--checkpoint-every", 0), "--checkpoint-every must be greater than 0"),
         (("--learning-rate", "nan"), "--learning-rate must be greater than 0"),
         (("--warmup", 1), "--warmup must be at least 0 and less than 1"),
         (("--weight-decay", "nan"), "--weight-decay, --seed and --workers must be at least 0"),
