@@ -47,8 +47,8 @@ class Detector:
 
     @classmethod
     def of(cls, state: TrainState, config: ModelConfig) -> "Detector":
-        """The detector that a training state amounts to."""
-        return cls(config, create_model(config, points_to_objects_kwargs=EVERYTHING), state.variables)
+        """The detector that a training state amounts to: with the moving average of its weights."""
+        return cls(config, create_model(config, points_to_objects_kwargs=EVERYTHING), state.ema)
 
     def __call__(self, pictures: Sequence[Picture], min_confidence: float = 0.1) -> list[Float[np.ndarray, "n 6"]]:
         return detect_pictures(self.detect, pictures, self.config, min_confidence)

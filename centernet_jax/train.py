@@ -24,12 +24,16 @@ Metrics = dict[str, Float[Array, ""]]
 
 
 class TrainState(struct.PyTreeNode):
-    """Everything that a step changes. `model` and `recipe` are constants of the compiled step."""
+    """Everything that a step changes. `ema` is the moving average of `variables`, from which detectors are made.
+
+    `model` and `recipe` are constants of the compiled step.
+    """
 
     step: Int[Array, ""]
     params: dict
     batch_stats: dict
     opt_state: optax.OptState
+    ema: dict
     model: CenterNet = struct.field(pytree_node=False)
     recipe: Recipe = struct.field(pytree_node=False)
 
@@ -45,6 +49,26 @@ def learning_rate(step: int | Int[Array, ""], recipe: Recipe) -> Float[Array, ""
     progress = (step - recipe.warmup_steps) / max(recipe.total_steps - recipe.warmup_steps, 1)
     cosine = (1 + jnp.cos(jnp.pi * jnp.clip(progress, 0, 1))) / 2
     return recipe.learning_rate * jnp.where(step < recipe.warmup_steps, warmup, cosine)
+
+
+def ema_decay(step: int | Int[Array, ""], recipe: Recipe) -> Float[Array, ""]:
+    """The average's decay at the optimizer's step number `step`, counted from 0: min(d, (1 + step) / (10 + step)).
+
+    So a short run is not held back by its first weights: an average that is t steps old reaches back some t / 9 steps,
+    until that is the window of `recipe.ema_decay`. The rule is that of TensorFlow's
+    `tf.train.ExponentialMovingAverage` (`num_updates`).
+    """
+    step = jnp.asarray(step, float)
+    return jnp.minimum(recipe.ema_decay, (1 + step) / (10 + step))
+
+
+def update_ema(ema: dict, variables: dict, decay: float | Float[Array, ""]) -> dict:
+    """decay * ema + (1 - decay) * variables, of weights and batch normalisation's running statistics alike.
+
+    The statistics are averaged as well (as in timm's `ModelEma` and TensorFlow's EfficientNet), as those of the last
+    weights are not those of the averaged ones.
+    """
+    return jax.tree.map(lambda old, new: (decay * old + (1 - decay) * new).astype(old.dtype), ema, variables)
 
 
 def create_optimizer(recipe: Recipe) -> optax.GradientTransformation:
@@ -78,6 +102,7 @@ def create_state(
         params=variables["params"],
         batch_stats=variables["batch_stats"],
         opt_state=create_optimizer(recipe).init(variables["params"]),
+        ema=jax.tree.map(jnp.copy, variables),  # a step consumes both
         model=model,
         recipe=recipe,
     )
@@ -155,10 +180,7 @@ def _train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
     updates, opt_state = create_optimizer(state.recipe).update(gradients, state.opt_state, state.params)
     metrics = dict(zip(("heatmap", "offset", "size"), losses, strict=True))
     metrics |= {"loss": losses.sum(), "learning_rate": learning_rate(state.step, state.recipe)}
-    state = state.replace(
-        step=state.step + 1,
-        params=optax.apply_updates(state.params, updates),
-        batch_stats=batch_stats,
-        opt_state=opt_state,
-    )
-    return state, metrics
+    params = optax.apply_updates(state.params, updates)
+    variables = {"params": params, "batch_stats": batch_stats}
+    ema = update_ema(state.ema, variables, ema_decay(state.step, state.recipe))
+    return state.replace(step=state.step + 1, **variables, opt_state=opt_state, ema=ema), metrics

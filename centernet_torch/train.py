@@ -13,18 +13,20 @@ from centernet_data.model_file import ModelConfig
 from centernet_data.recipe import Recipe
 from centernet_torch.loss import CenterNetLoss
 from centernet_torch.network import CenterNet, normalize_images
-from centernet_torch.weights import load_resnet
+from centernet_torch.weights import copy_weights, load_resnet
 
 Batch = dict[str, UInt8[Tensor | np.ndarray, "b h w 3"] | Float[Tensor | np.ndarray, "b n 6"]]
 Metrics = dict[str, Float[Tensor, ""] | float]
 
 
 class TrainState(NamedTuple):
-    """Everything that a step changes; torch changes model and optimizer in place."""
+    """Everything that a step changes; torch changes model, optimizer and average in place. `ema` is the moving average
+    of the model's `variables`, from which detectors are made."""
 
     step: int
     model: CenterNet
     optimizer: torch.optim.AdamW
+    ema: dict[str, Tensor]
     recipe: Recipe
 
 
@@ -34,6 +36,26 @@ def learning_rate(step: int, recipe: Recipe) -> float:
     progress = (step - recipe.warmup_steps) / max(recipe.total_steps - recipe.warmup_steps, 1)
     cosine = (1 + math.cos(math.pi * min(max(progress, 0), 1))) / 2
     return recipe.learning_rate * (warmup if step < recipe.warmup_steps else cosine)
+
+
+def ema_decay(step: int, recipe: Recipe) -> float:
+    """The average's decay at the optimizer's step number `step`, counted from 0: min(d, (1 + step) / (10 + step)).
+
+    So a short run is not held back by its first weights: an average that is t steps old reaches back some t / 9 steps,
+    until that is the window of `recipe.ema_decay`. The rule is that of TensorFlow's
+    `tf.train.ExponentialMovingAverage` (`num_updates`).
+    """
+    return min(recipe.ema_decay, (1 + step) / (10 + step))
+
+
+@torch.no_grad()
+def update_ema(ema: dict[str, Tensor], variables: dict[str, Tensor], decay: float) -> None:
+    """decay * ema + (1 - decay) * variables, of weights and batch normalisation's running statistics alike, in place.
+
+    The statistics are averaged as well (as in timm's `ModelEma` and TensorFlow's EfficientNet), as those of the last
+    weights are not those of the averaged ones.
+    """
+    torch._foreach_lerp_(list(ema.values()), [variables[name] for name in ema], 1 - decay)
 
 
 def create_optimizer(model: CenterNet, recipe: Recipe) -> torch.optim.AdamW:
@@ -60,7 +82,7 @@ def create_state(
         model = create_model(config)
     if pretrained:
         load_resnet(model.backbone.resnet, pretrained)
-    return TrainState(0, model, create_optimizer(model, recipe), recipe)
+    return TrainState(0, model, create_optimizer(model, recipe), copy_weights(model), recipe)
 
 
 def clip_by_global_norm(parameters: list[Tensor], clip_norm: float) -> None:
@@ -88,7 +110,7 @@ def loss_and_gradients(state: TrainState, batch: Batch) -> Float[Tensor, "3"]:
 
 
 def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-    """One step of gradient descent. The model and the optimizer of the state change in place.
+    """One step of gradient descent. The model, the optimizer and the average of the state change in place.
 
     batch: {"image": uint8 RGB [B, H, W, 3], "objects": [B, N, 6] in pixels}, tensors or numpy arrays.
     Metrics: the three losses, their sum (the mean over the batch), and the learning rate of this step.
@@ -99,6 +121,7 @@ def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
     for group in state.optimizer.param_groups:
         group["lr"] = rate
     state.optimizer.step()
+    update_ema(state.ema, state.model.state_dict(), ema_decay(state.step, state.recipe))
     metrics = dict(zip(("heatmap", "offset", "size"), losses, strict=True))
     metrics |= {"loss": losses.sum(), "learning_rate": rate}
     return state._replace(step=state.step + 1), metrics

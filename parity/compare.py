@@ -26,7 +26,7 @@ from centernet_data.recipe import Recipe
 from centernet_jax.train import TrainState as JaxState
 from centernet_jax.weights import to_torch
 from centernet_torch.train import TrainState as TorchState
-from centernet_torch.weights import to_numpy
+from centernet_torch.weights import copy_weights, to_numpy
 from parity import stages
 from parity.difference import Difference, difference, worst
 from parity.match import in_the_same_order
@@ -75,10 +75,12 @@ class Pair(NamedTuple):
         params, batch_stats = (cast(detector.variables[part], dtype) for part in ("params", "batch_stats"))
         opt_state = centernet_jax.train.create_optimizer(recipe).init(params)
         network = centernet_jax.create_model(detector.config)
-        ours = JaxState(jnp.zeros((), int), params, batch_stats, opt_state, network, recipe)
+        ema = jax.tree.map(jnp.copy, {"params": params, "batch_stats": batch_stats})
+        ours = JaxState(jnp.zeros((), int), params, batch_stats, opt_state, ema, network, recipe)
         model = centernet_torch.create_model(detector.config).to(torch_device(), getattr(torch, dtype))
         model.load_state_dict(other.model.state_dict())
-        theirs = TorchState(0, model, centernet_torch.train.create_optimizer(model, recipe), recipe)
+        optimizer = centernet_torch.train.create_optimizer(model, recipe)
+        theirs = TorchState(0, model, optimizer, copy_weights(model), recipe)
         return cls(detector.config, ours, theirs)
 
 
@@ -207,7 +209,8 @@ def train(pair: Pair, batches: Sequence[Batch]) -> tuple[Pair, dict, dict]:
 
 
 def compare_trained(pair: Pair, ours: dict, theirs: dict, bound: float, name: str) -> Iterator[Difference]:
-    """Metrics of all steps, then Adam's moments, parameters and running statistics behind the last one."""
+    """Metrics of all steps, then Adam's moments, parameters, running statistics and the average of both behind the
+    last one."""
     for part in ("learning_rate", "loss"):
         yield difference(f"{name}: {part}", {part: ours[part]}, {part: theirs[part]}, bound)
     adam = {n: pair.torch.optimizer.state[p] for n, p in pair.torch.model.named_parameters()}
@@ -221,6 +224,8 @@ def compare_trained(pair: Pair, ours: dict, theirs: dict, bound: float, name: st
     for part, belongs in parts.items():
         own, others = ({n: t for n, t in side.items() if belongs(n)} for side in (weights, other))
         yield difference(f"{name}: {part}", own, others, bound)
+    average = {n: tensor.cpu().numpy() for n, tensor in pair.torch.ema.items()}
+    yield difference(f"{name}: average", to_torch(pair.jax.ema), average, bound)
     counts = {"step": int(pair.jax.step)}
     for path, count in optax.tree_utils.tree_get_all_with_path(pair.jax.opt_state, "count"):
         counts[f"of the optimizer{jax.tree_util.keystr(path)}"] = int(count)

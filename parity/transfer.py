@@ -1,8 +1,9 @@
-"""Weights and optimizer state from one backend to the other, exactly: there and back is bit-identical.
+"""Weights, their average and optimizer state from one backend to the other, exactly: there and back is bit-identical.
 
 The rule for names and layouts is that of the weights file (`centernet_jax.weights.to_torch` and `to_flax`): a path of
 Flax modules joined by dots, and 4-dimensional kernels permuted. A moment of Adam has the name and the layout of its
-parameter, and so moves by the same rule. torch's `num_batches_tracked` counts what nothing here reads; it stays behind.
+parameter, and so moves by the same rule, as does the moving average. torch's `num_batches_tracked` counts what nothing
+here reads; it stays behind.
 """
 
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ from centernet_data.model_file import ModelConfig, check_tensors
 from centernet_jax.train import TrainState as JaxState
 from centernet_jax.weights import shapes, to_flax, to_torch
 from centernet_torch.train import TrainState as TorchState
-from centernet_torch.weights import to_numpy
+from centernet_torch.weights import copy_weights, to_numpy
 from parity.numerics import torch_device
 
 Variables = dict[str, dict]
@@ -47,7 +48,8 @@ def load_variables(module: nn.Module, variables: Mapping) -> None:
 
 
 def to_jax_state(state: TorchState, config: ModelConfig) -> JaxState:
-    """The torch training state in JAX: weights, running statistics, Adam's moments and the count of steps.
+    """The torch training state in JAX: weights, running statistics, the average of both, Adam's moments and the count
+    of steps.
 
     ValueError names a tensor that the model of `config` has otherwise.
     """
@@ -71,14 +73,15 @@ def to_jax_state(state: TorchState, config: ModelConfig) -> JaxState:
         params=variables["params"],
         batch_stats=variables["batch_stats"],
         opt_state=jax.tree.map(jnp.copy, opt_state),  # both counts are one array, and a step consumes each
+        ema=_to_flax({name: _numpy(tensor) for name, tensor in state.ema.items()}),
         model=network,
         recipe=state.recipe,
     )
 
 
 def to_torch_state(state: JaxState, config: ModelConfig) -> TorchState:
-    """The JAX training state in torch: weights, running statistics, Adam's moments and the count of steps, on the
-    same device. ValueError names a tensor that the model of `config` has otherwise."""
+    """The JAX training state in torch: weights, running statistics, the average of both, Adam's moments and the count
+    of steps, on the same device. ValueError names a tensor that the model of `config` has otherwise."""
     dtype = getattr(torch, str(jax.tree.leaves(state.params)[0].dtype))
     model = centernet_torch.create_model(config).to(torch_device(), dtype)
     load_variables(model, state.variables)
@@ -93,7 +96,11 @@ def to_torch_state(state: JaxState, config: ModelConfig) -> TorchState:
             "exp_avg": torch.empty_like(parameter).copy_(torch.from_numpy(mu[name].copy())),
             "exp_avg_sq": torch.empty_like(parameter).copy_(torch.from_numpy(nu[name].copy())),
         }
-    return TorchState(step, model, optimizer, state.recipe)
+    ema, average = copy_weights(model), to_torch(state.ema)
+    check_tensors(_shapes(to_numpy(model)), _shapes(average), "the average")
+    for name, tensor in ema.items():
+        tensor.copy_(torch.from_numpy(average[name].copy()))
+    return TorchState(step, model, optimizer, ema, state.recipe)
 
 
 def moments_of(state: JaxState) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:

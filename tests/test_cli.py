@@ -192,6 +192,7 @@ def test_bad_pretrained_files_are_refused(tmp_path, refused, backend):
         (("--epochs", "inf"), "--epochs must be greater than 0"),
         (("--batch-size", -1), "--batch-size must be greater than 0"),
         (("--learning-rate", "nan"), "--learning-rate must be greater than 0"),
+        (("--ema-decay", 1), "--ema-decay must be at least 0 and less than 1, not 1.0"),
         (("--warmup", 1), "--warmup must be at least 0 and less than 1"),
         (("--weight-decay", "nan"), "--weight-decay, --seed and --workers must be at least 0"),
         (("--seed", -1), "--weight-decay, --seed and --workers must be at least 0"),

@@ -165,6 +165,7 @@ TORCH_ONLY = {
     "train.py": {"clip_by_global_norm"},  # optax ships it
     "weights.py": {
         "to_numpy",  # the counterpart of to_torch
+        "copy_weights",  # what jax.tree.map(jnp.copy, variables) is there
         "read_tensors",  # the jax side reads torch's files by centernet_data.torch_file, which needs no torch
     },
 }

@@ -1,6 +1,7 @@
 """The training step and its schedule, in both backends."""
 
 import math
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -9,7 +10,7 @@ from twins import TWINS
 
 import centernet_jax
 import centernet_torch
-from centernet_data.model_file import ModelConfig
+from centernet_data.model_file import ModelConfig, read_model_file
 from centernet_data.recipe import Recipe
 
 both = pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.name)
@@ -65,6 +66,49 @@ def test_without_warm_up_the_first_step_has_the_full_rate():
     recipe = Recipe(learning_rate=1e-3, total_steps=10)
     assert centernet_torch.train.learning_rate(0, recipe) == 1e-3
     np.testing.assert_allclose(centernet_jax.train.learning_rate(0, recipe), 1e-3)
+
+
+def averages(twin, recipe, steps):
+    """The weights behind each step, the fresh ones first, and the average behind the last one."""
+    state = state_of(twin, recipe)
+    weights = [tensors(twin, state)]
+    for seed in range(steps):
+        state, _ = twin.package.train_step(state, batch(seed))
+        weights.append(tensors(twin, state))
+    ema = centernet_jax.weights.to_torch(state.ema) if twin.name == "jax" else state.ema
+    return weights, {name: np.asarray(tensor) for name, tensor in ema.items()}, state
+
+
+@both
+def test_the_average_is_that_of_weights_and_running_statistics(twin):
+    weights, ema, _ = averages(twin, replace(RECIPE, ema_decay=0.2), 3)
+    assert ema.keys() == weights[0].keys()
+    for name, average in ema.items():
+        expected = weights[0][name]
+        for decay, behind in zip((1 / 10, 2 / 11, 0.2), weights[1:], strict=True):
+            expected = decay * expected + (1 - decay) * behind[name]
+        np.testing.assert_allclose(average, expected, rtol=1e-5, atol=1e-6)
+    assert any((ema[name] != weights[-1][name]).any() for name in ema if "running" in name)
+
+
+@both
+def test_detectors_have_the_average_and_without_decay_that_is_the_last_weights(twin, tmp_path):
+    for decay in (0.999, 0):
+        weights, ema, state = averages(twin, replace(RECIPE, ema_decay=decay), 2)
+        twin.package.Detector.of(state, CONFIG).save(tmp_path / "model.safetensors")
+        saved, _ = read_model_file(tmp_path / "model.safetensors")
+        for name, tensor in saved.items():
+            np.testing.assert_array_equal(tensor, ema[name])
+        apart = [name for name in saved if (saved[name] != weights[-1][name]).any()]
+        assert bool(apart) == bool(decay)
+
+
+def test_the_average_forgets_its_first_weights_and_no_more_than_the_decay_says():
+    recipe = replace(RECIPE, ema_decay=0.99)
+    theirs = [centernet_torch.train.ema_decay(step, recipe) for step in (0, 1, 8, 889, 891, 10**6)]
+    np.testing.assert_allclose(theirs, [0.1, 2 / 11, 0.5, 890 / 899, 0.99, 0.99])
+    ours = [float(centernet_jax.train.ema_decay(step, recipe)) for step in (0, 1, 8, 889, 891, 10**6)]
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6)
 
 
 def test_the_jax_step_is_pure():

@@ -63,6 +63,9 @@ class Train:
     """Decoupled, on kernels only."""
     clip_norm: float = 35.0
     """Bound on the norm of all gradients together."""
+    ema_decay: float = 0.999
+    """Decay of the moving average of the weights, by which the model is evaluated and saved; it is lower in the first
+    steps. 0: the last weights alone."""
     targets: Literal["adaptive", "exact", "fixed"] = "adaptive"
     """Spread of the heatmap's peaks: the authors' by object size; with its roots solved right; one for all."""
     augment: bool = True
@@ -84,6 +87,8 @@ class Train:
         require_image_size(self.image_size)
         if not 0 <= self.warmup < 1:
             raise ValueError(f"--warmup must be at least 0 and less than 1, not {self.warmup}")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"--ema-decay must be at least 0 and less than 1, not {self.ema_decay}")
         if not 0 <= self.weight_decay < math.inf or min(self.seed, self.workers) < 0:
             raise ValueError("--weight-decay, --seed and --workers must be at least 0")
 

@@ -79,6 +79,7 @@ def recipe_of(config: Train, pictures: int) -> Recipe:
         warmup_steps=round(config.warmup * total_steps),
         weight_decay=config.weight_decay,
         clip_norm=config.clip_norm,
+        ema_decay=config.ema_decay,
         targets=config.targets,
     )
 
