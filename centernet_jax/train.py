@@ -9,6 +9,7 @@ import numpy as np
 import optax
 from flax import struct
 from flax.core import FrozenDict
+from jax import lax
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int, UInt8
@@ -153,13 +154,38 @@ def loss_and_gradients(state: TrainState, batch: Batch) -> tuple[Float[Array, "3
     return losses, gradients, batch_stats
 
 
+def mean_loss_and_gradients(state: TrainState, batch: Batch) -> tuple[Float[Array, "3"], dict, dict]:
+    """The means of `loss_and_gradients` over `recipe.accumulate` smaller batches, taken one after the other.
+
+    ValueError if the batch cannot be split into equal ones. Batch normalisation normalises each by itself, and its
+    running statistics move with each.
+    """
+    count, pictures = state.recipe.accumulate, len(batch["image"])
+    if pictures % count:
+        raise ValueError(f"{pictures} pictures a step cannot be split into {count} equal batches")
+    if count == 1:
+        return loss_and_gradients(state, batch)
+
+    def add(carry, part):
+        total, batch_stats = carry
+        losses, gradients, batch_stats = loss_and_gradients(state.replace(batch_stats=batch_stats), part)
+        return (jax.tree.map(jnp.add, total, gradients), batch_stats), losses
+
+    # Each takes every count-th picture, so that of each the devices have what they have of the whole.
+    parts = {name: array.reshape(-1, count, *array.shape[1:]).swapaxes(0, 1) for name, array in batch.items()}
+    start = jax.tree.map(jnp.zeros_like, state.params), state.batch_stats
+    (total, batch_stats), losses = lax.scan(add, start, parts)
+    return losses.mean(0), jax.tree.map(lambda gradient: gradient / count, total), batch_stats
+
+
 def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
     """One step of gradient descent. Pure; the memory of the state that goes in is used for the one that comes out.
 
     batch: {"image": uint8 RGB [B, H, W, 3], "objects": [B, N, 6] in pixels}, device or numpy arrays. Where there are
     several devices, each computes its part of the batch, and XLA sums over all of them, batch normalisation's
     statistics included: the result is that of one device. With several processes each gives its share of the batch.
-    Metrics: the three losses, their sum (the mean over the batch), and the learning rate of this step.
+    Metrics: the three losses and their sum (means over the batch), the norm of all gradients together before they are
+    clipped, and the learning rate of this step.
     """
     return _compiled(jax.default_backend(), jax.tree.leaves(state.params)[0].dtype)(state, split_over_devices(batch))
 
@@ -176,10 +202,11 @@ def _compiled(platform: str, dtype: jnp.dtype):
 
 
 def _train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-    losses, gradients, batch_stats = loss_and_gradients(state, batch)
+    losses, gradients, batch_stats = mean_loss_and_gradients(state, batch)
     updates, opt_state = create_optimizer(state.recipe).update(gradients, state.opt_state, state.params)
     metrics = dict(zip(("heatmap", "offset", "size"), losses, strict=True))
-    metrics |= {"loss": losses.sum(), "learning_rate": learning_rate(state.step, state.recipe)}
+    metrics |= {"loss": losses.sum(), "gradient_norm": optax.tree.norm(gradients)}
+    metrics |= {"learning_rate": learning_rate(state.step, state.recipe)}
     params = optax.apply_updates(state.params, updates)
     variables = {"params": params, "batch_stats": batch_stats}
     ema = update_ema(state.ema, variables, ema_decay(state.step, state.recipe))

@@ -85,17 +85,19 @@ def create_state(
     return TrainState(0, model, create_optimizer(model, recipe), copy_weights(model), recipe)
 
 
-def clip_by_global_norm(parameters: list[Tensor], clip_norm: float) -> None:
-    """Scales all gradients so that their common norm is at most `clip_norm`, exactly as optax does it."""
+def clip_by_global_norm(parameters: list[Tensor], clip_norm: float) -> Float[Tensor, ""]:
+    """Scales all gradients so that their common norm is at most `clip_norm`, exactly as optax does it. Returns the norm
+    that they had."""
     gradients = [p.grad for p in parameters if p.grad is not None]
     norm = torch.nn.utils.get_total_norm(gradients)
     if not norm < clip_norm:  # so that NaN spreads to all
         torch._foreach_mul_(gradients, clip_norm / norm)
+    return norm
 
 
 def loss_and_gradients(state: TrainState, batch: Batch) -> Float[Tensor, "3"]:
-    """The three losses as means over the batch. Leaves the gradient of their sum in each parameter's `grad`, and new
-    running statistics in the model."""
+    """The three losses as means over the batch. Adds the gradient of their sum to each parameter's `grad`, and leaves
+    new running statistics in the model."""
     model, recipe = state.model, state.recipe
     loss = CenterNetLoss(normalization=recipe.normalization, mode=recipe.targets, from_logits=True)
     weight = next(model.parameters())
@@ -104,24 +106,40 @@ def loss_and_gradients(state: TrainState, batch: Batch) -> Float[Tensor, "3"]:
 
     model.train()
     losses = loss(model(images, return_logits=True), batch["objects"]).mean(0)
-    model.zero_grad(set_to_none=True)
     losses.sum().backward()
     return losses.detach()
+
+
+def mean_loss_and_gradients(state: TrainState, batch: Batch) -> Float[Tensor, "3"]:
+    """The means of `loss_and_gradients` over `recipe.accumulate` smaller batches, taken one after the other.
+
+    ValueError if the batch cannot be split into equal ones. Batch normalisation normalises each by itself, and its
+    running statistics move with each.
+    """
+    count, pictures = state.recipe.accumulate, len(batch["image"])
+    if pictures % count:
+        raise ValueError(f"{pictures} pictures a step cannot be split into {count} equal batches")
+    state.model.zero_grad(set_to_none=True)
+    parts = [{name: values[first::count] for name, values in batch.items()} for first in range(count)]
+    losses = torch.stack([loss_and_gradients(state, part) for part in parts])
+    torch._foreach_div_([p.grad for p in state.model.parameters() if p.grad is not None], count)
+    return losses.mean(0)
 
 
 def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
     """One step of gradient descent. The model, the optimizer and the average of the state change in place.
 
     batch: {"image": uint8 RGB [B, H, W, 3], "objects": [B, N, 6] in pixels}, tensors or numpy arrays.
-    Metrics: the three losses, their sum (the mean over the batch), and the learning rate of this step.
+    Metrics: the three losses and their sum (means over the batch), the norm of all gradients together before they are
+    clipped, and the learning rate of this step.
     """
-    losses = loss_and_gradients(state, batch)
-    clip_by_global_norm(list(state.model.parameters()), state.recipe.clip_norm)
+    losses = mean_loss_and_gradients(state, batch)
+    norm = clip_by_global_norm(list(state.model.parameters()), state.recipe.clip_norm)
     rate = learning_rate(state.step, state.recipe)
     for group in state.optimizer.param_groups:
         group["lr"] = rate
     state.optimizer.step()
     update_ema(state.ema, state.model.state_dict(), ema_decay(state.step, state.recipe))
     metrics = dict(zip(("heatmap", "offset", "size"), losses, strict=True))
-    metrics |= {"loss": losses.sum(), "learning_rate": rate}
+    metrics |= {"loss": losses.sum(), "gradient_norm": norm, "learning_rate": rate}
     return state._replace(step=state.step + 1), metrics

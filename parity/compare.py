@@ -211,7 +211,7 @@ def train(pair: Pair, batches: Sequence[Batch]) -> tuple[Pair, dict, dict]:
 def compare_trained(pair: Pair, ours: dict, theirs: dict, bound: float, name: str) -> Iterator[Difference]:
     """Metrics of all steps, then Adam's moments, parameters, running statistics and the average of both behind the
     last one."""
-    for part in ("learning_rate", "loss"):
+    for part in ("learning_rate", "loss", "gradient_norm"):
         yield difference(f"{name}: {part}", {part: ours[part]}, {part: theirs[part]}, bound)
     adam = {n: pair.torch.optimizer.state[p] for n, p in pair.torch.model.named_parameters()}
     for moment, key in zip(moments_of(pair.jax), ("exp_avg", "exp_avg_sq"), strict=True):

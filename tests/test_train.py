@@ -36,7 +36,7 @@ def test_the_loss_falls_and_the_metrics_are_those_of_the_step(twin):
     for _ in range(8):
         state, metrics = twin.package.train_step(state, batch())
         history.append({name: float(value) for name, value in metrics.items()})
-    assert set(history[0]) == {"heatmap", "offset", "size", "loss", "learning_rate"}
+    assert set(history[0]) == {"heatmap", "offset", "size", "loss", "gradient_norm", "learning_rate"}
     for line in history:
         np.testing.assert_allclose(line["loss"], line["heatmap"] + line["offset"] + line["size"], rtol=1e-6)
     assert history[-1]["loss"] < 0.7 * history[0]["loss"]
@@ -60,6 +60,29 @@ def test_schedules_agree_and_are_what_they_say():
     np.testing.assert_allclose(theirs[12], 0.5e-3)  # half-way down
     assert theirs[20:] == [0] * 5
     assert theirs[4:] == sorted(theirs[4:], reverse=True)
+
+
+@both
+def test_accumulation_takes_the_mean_of_several_batches(twin):
+    """Twice the same pictures are one step on them, but that the running statistics move twice."""
+    once, twice = batch(), {name: np.repeat(values, 2, axis=0) for name, values in batch().items()}
+    (one, metrics), (two, others) = (
+        twin.package.train_step(state_of(twin, replace(RECIPE, accumulate=count)), pictures)
+        for count, pictures in ((1, once), (2, twice))
+    )
+    assert int(one.step) == int(two.step) == 1
+    for name, value in metrics.items():
+        np.testing.assert_allclose(float(others[name]), float(value), rtol=1e-3)
+    fresh, one, two = (tensors(twin, state) for state in (state_of(twin), one, two))
+    for name, tensor in one.items():
+        if name.endswith("running_mean"):  # r + 0.1 (m - r), then the same again
+            np.testing.assert_allclose(two[name], tensor + 0.9 * (tensor - fresh[name]), rtol=1e-3, atol=1e-4)
+
+
+@both
+def test_pictures_that_make_no_equal_batches_are_refused(twin):
+    with pytest.raises(ValueError, match="2 pictures a step cannot be split into 3 equal batches"):
+        twin.package.train_step(state_of(twin, replace(RECIPE, accumulate=3)), batch())
 
 
 def test_without_warm_up_the_first_step_has_the_full_rate():

@@ -46,7 +46,10 @@ class Train:
     epochs: float = 3
     """How often each picture is shown."""
     batch_size: int = 16
-    """Pictures per step."""
+    """Pictures per batch."""
+    accumulate: int = 1
+    """Batches per step, whose gradients are averaged: a larger batch in the memory of a small one, but for batch
+    normalisation, which sees the small ones."""
     image_size: Annotated[tuple[int, ...], tyro.conf.arg(metavar="S | H W")] = (64,)
     """Size of the network's input in pixels, one number for a square; multiples of 32."""
     resize: Resize = "letterbox"
@@ -79,7 +82,7 @@ class Train:
     """Which of the two twins trains."""
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size", "learning_rate", "clip_norm"):
+        for name in ("epochs", "batch_size", "accumulate", "learning_rate", "clip_norm"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(
                     f"--{name.replace('_', '-')} must be greater than 0 and finite, not {getattr(self, name)}"

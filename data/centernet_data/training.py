@@ -38,7 +38,8 @@ def train(config: Train) -> dict:
     _describe(console, config, train_set, val_set)
     backend = open_backend(config.backend)
     augmentation = config.augmentation if config.augment and _is_stored(train_set) else NO_AUGMENTATION
-    batches = Batches(train_set, config.batch_size, config.hw, config.resize, augmentation, config.seed)
+    pictures_per_step = config.batch_size * config.accumulate
+    batches = Batches(train_set, pictures_per_step, config.hw, config.resize, augmentation, config.seed)
     model_config = ModelConfig(train_set.classes, config.hw, config.resize, config.depth)
     recipe = recipe_of(config, len(train_set))
     state = backend.create_state(model_config, recipe, config.seed, config.pretrained)
@@ -72,7 +73,7 @@ def _is_stored(dataset: Dataset | None) -> bool:
 
 def recipe_of(config: Train, pictures: int) -> Recipe:
     """The recipe whose schedule fits the epochs over so many pictures."""
-    total_steps = math.ceil(config.epochs * pictures / config.batch_size)
+    total_steps = math.ceil(config.epochs * pictures / (config.batch_size * config.accumulate))
     return Recipe(
         learning_rate=config.learning_rate,
         total_steps=total_steps,
@@ -80,6 +81,7 @@ def recipe_of(config: Train, pictures: int) -> Recipe:
         weight_decay=config.weight_decay,
         clip_norm=config.clip_norm,
         ema_decay=config.ema_decay,
+        accumulate=config.accumulate,
         targets=config.targets,
     )
 
