@@ -44,12 +44,15 @@ class TrainState(struct.PyTreeNode):
 
 
 def learning_rate(step: int | Int[Array, ""], recipe: Recipe) -> Float[Array, ""]:
-    """The rate of the optimizer's step number `step`, counted from 0: linear warm-up, then cosine to zero."""
+    """The rate of the optimizer's step number `step`, counted from 0: linear warm-up, then cosine to zero or drops."""
     step = jnp.asarray(step, float)  # optax counts in int32, which JAX would divide in float32 even in x64 mode
     warmup = (step + 1) / max(recipe.warmup_steps, 1)
     progress = (step - recipe.warmup_steps) / max(recipe.total_steps - recipe.warmup_steps, 1)
     cosine = (1 + jnp.cos(jnp.pi * jnp.clip(progress, 0, 1))) / 2
-    return recipe.learning_rate * jnp.where(step < recipe.warmup_steps, warmup, cosine)
+    first, second = recipe.drop_steps
+    drops = jnp.where(step < first, 1, jnp.where(step < second, 0.1, 0.01))
+    falling = cosine if recipe.schedule == "cosine" else drops
+    return recipe.learning_rate * jnp.where(step < recipe.warmup_steps, warmup, falling)
 
 
 def ema_decay(step: int | Int[Array, ""], recipe: Recipe) -> Float[Array, ""]:

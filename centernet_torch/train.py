@@ -31,11 +31,14 @@ class TrainState(NamedTuple):
 
 
 def learning_rate(step: int, recipe: Recipe) -> float:
-    """The rate of the optimizer's step number `step`, counted from 0: linear warm-up, then cosine to zero."""
+    """The rate of the optimizer's step number `step`, counted from 0: linear warm-up, then cosine to zero or drops."""
     warmup = (step + 1) / max(recipe.warmup_steps, 1)
     progress = (step - recipe.warmup_steps) / max(recipe.total_steps - recipe.warmup_steps, 1)
     cosine = (1 + math.cos(math.pi * min(max(progress, 0), 1))) / 2
-    return recipe.learning_rate * (warmup if step < recipe.warmup_steps else cosine)
+    first, second = recipe.drop_steps
+    drops = 1 if step < first else 0.1 if step < second else 0.01
+    falling = cosine if recipe.schedule == "cosine" else drops
+    return recipe.learning_rate * (warmup if step < recipe.warmup_steps else falling)
 
 
 def ema_decay(step: int, recipe: Recipe) -> float:

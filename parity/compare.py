@@ -185,13 +185,16 @@ def _of_stage(tensors: dict[str, np.ndarray], stage: str) -> dict[str, np.ndarra
 
 
 def compare_learning_rates(recipe: Recipe) -> Iterator[Difference]:
-    """The schedule, at every step and some behind its end."""
-    steps = range(recipe.total_steps + 3)
-    # optax counts in int32
-    ours = [float(centernet_jax.train.learning_rate(jnp.int32(step), recipe)) for step in steps]
-    theirs = [float(centernet_torch.train.learning_rate(step, recipe)) for step in steps]
+    """Both schedules, at every step and some behind their end."""
+    steps, ours, theirs = range(recipe.total_steps + 3), {}, {}
+    for schedule in ("cosine", "drops"):
+        scheduled = replace(recipe, schedule=schedule)
+        # optax counts in int32
+        own = jax.vmap(partial(centernet_jax.train.learning_rate, recipe=scheduled))(jnp.array(steps, jnp.int32))
+        ours[schedule] = np.asarray(own, float)
+        theirs[schedule] = np.array([centernet_torch.train.learning_rate(step, scheduled) for step in steps], float)
     bound = 1e-12 if jax.config.jax_enable_x64 else 1e-6
-    yield difference("learning rate", {"step": np.array(ours)}, {"step": np.array(theirs)}, bound)
+    yield difference("learning rate", ours, theirs, bound)
 
 
 def train(pair: Pair, batches: Sequence[Batch]) -> tuple[Pair, dict, dict]:

@@ -222,6 +222,15 @@ FAULTS = [
         "",
         "running statistics",
     ),
+    Fault("drop one step late", TORCH + "train", "learning_rate", "step < first", "step <= first", "learning rate"),
+    Fault(
+        "one drop forgotten",
+        JAX + "train",
+        "learning_rate",
+        "jnp.where(step < second, 0.1, 0.01)",
+        "0.1",
+        "learning rate",
+    ),
     Fault("schedule off by one step", TORCH + "train", "learning_rate", "(step + 1)", "step", "learning rate"),
     Fault(
         "no weight decay",

@@ -62,6 +62,18 @@ def test_schedules_agree_and_are_what_they_say():
     assert theirs[4:] == sorted(theirs[4:], reverse=True)
 
 
+def test_the_authors_drops():
+    """140 steps, one for each of their epochs."""
+    recipe = Recipe(learning_rate=1.0, total_steps=140, schedule="drops")
+    expected = [1.0] * 90 + [0.1] * 30 + [0.01] * 25
+    np.testing.assert_allclose([centernet_torch.train.learning_rate(s, recipe) for s in range(145)], expected)
+    ours = jax.vmap(lambda step: centernet_jax.train.learning_rate(step, recipe))(np.arange(145))
+    np.testing.assert_allclose(ours, expected, rtol=1e-6)
+    warmed = replace(recipe, warmup_steps=100)
+    assert centernet_torch.train.learning_rate(95, warmed) == 0.96
+    assert centernet_torch.train.learning_rate(100, warmed) == 0.1
+
+
 @both
 def test_accumulation_takes_the_mean_of_several_batches(twin):
     """Twice the same pictures are one step on them, but that the running statistics move twice."""

@@ -59,9 +59,11 @@ class Train:
     pretrained: Path | None = None
     """A torchvision-format ResNet file (.pth or .safetensors) of that depth to start from."""
     learning_rate: float = 1e-3
-    """AdamW's highest rate, reached after the warm-up; a cosine then takes it to zero."""
+    """AdamW's highest rate, reached after the warm-up."""
     warmup: float = 0.05
     """Share of the steps in which the rate rises."""
+    schedule: Literal["cosine", "drops"] = "cosine"
+    """How it falls then: by a cosine to zero, or by ten at 90/140 and again at 120/140 of the run, as the authors'."""
     weight_decay: float = 1e-4
     """Decoupled, on kernels only."""
     clip_norm: float = 35.0

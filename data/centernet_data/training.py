@@ -78,6 +78,7 @@ def recipe_of(config: Train, pictures: int) -> Recipe:
         learning_rate=config.learning_rate,
         total_steps=total_steps,
         warmup_steps=round(config.warmup * total_steps),
+        schedule=config.schedule,
         weight_decay=config.weight_decay,
         clip_norm=config.clip_norm,
         ema_decay=config.ema_decay,
