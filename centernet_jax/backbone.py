@@ -294,10 +294,14 @@ class ResnetBackbone(nn.Module):
         variables = super().init(*args, **kwargs)
         return load_resnet(variables, self.pretrained, "resnet.") if self.pretrained else variables
 
-    def __call__(self, x: Float[Array, "b h w 3"], train: bool = False) -> Float[Array, "b h4 w4 o"]:
+    def __call__(
+        self, x: Float[Array, "b h w 3"], train: bool = False, freeze_trunk: bool = False
+    ) -> Float[Array, "b h4 w4 o"]:
+        """A frozen trunk normalises by its running statistics, in training too, and gets no gradient."""
         if x.shape[1] % 32 or x.shape[2] % 32:
             raise ValueError(f"height and width must be multiples of 32, not {x.shape[1]} x {x.shape[2]}")
-        x = self.resnet(x, train)
+        x = self.resnet(x, train and not freeze_trunk)
+        x = lax.stop_gradient(x) if freeze_trunk else x
         for layer in self.upscale:
             x = layer(x, train)
         return x

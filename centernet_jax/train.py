@@ -72,11 +72,12 @@ def update_ema(ema: dict, variables: dict, decay: float | Float[Array, ""]) -> d
     The statistics are averaged as well (as in timm's `ModelEma` and TensorFlow's EfficientNet), as those of the last
     weights are not those of the averaged ones.
     """
-    return jax.tree.map(lambda old, new: (decay * old + (1 - decay) * new).astype(old.dtype), ema, variables)
+    return jax.tree.map(lambda old, new: (new + decay * (old - new)).astype(old.dtype), ema, variables)
 
 
 def create_optimizer(recipe: Recipe) -> optax.GradientTransformation:
-    """AdamW on clipped gradients; kernels decay, biases and batch normalisation do not."""
+    """AdamW on clipped gradients; kernels decay, biases and batch normalisation do not. The trunk's rate is
+    `recipe.backbone_rate` times the others'."""
     return optax.chain(
         optax.clip_by_global_norm(recipe.clip_norm),
         optax.adamw(
@@ -84,6 +85,13 @@ def create_optimizer(recipe: Recipe) -> optax.GradientTransformation:
             weight_decay=recipe.weight_decay,
             mask=lambda params: jax.tree.map(lambda p: p.ndim > 1, params),
         ),
+        optax.masked(optax.scale(recipe.backbone_rate), _is_trunk),
+    )
+
+
+def _is_trunk(params: dict) -> dict:
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: [key.key for key in path[:2]] == ["backbone", "resnet"], params
     )
 
 
@@ -149,7 +157,8 @@ def loss_and_gradients(state: TrainState, batch: Batch) -> tuple[Float[Array, "3
     def loss_fn(params):
         variables = {"params": params, "batch_stats": state.batch_stats}
         images = normalize_images(batch["image"], dtype)
-        logits, updates = state.model.apply(variables, images, return_logits=True, train=True, mutable=["batch_stats"])
+        options = {"return_logits": True, "train": True, "freeze_trunk": state.recipe.backbone_rate == 0}
+        logits, updates = state.model.apply(variables, images, **options, mutable=["batch_stats"])
         losses = loss(logits, batch["objects"]).mean(0)
         return losses.sum(), (losses, updates["batch_stats"])
 

@@ -62,11 +62,15 @@ def update_ema(ema: dict[str, Tensor], variables: dict[str, Tensor], decay: floa
 
 
 def create_optimizer(model: CenterNet, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW; kernels decay, biases and batch normalisation do not. Gradients are clipped by the step."""
-    kernels = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim == 1]
-    groups = [{"params": kernels, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate)
+    """AdamW; kernels decay, biases and batch normalisation do not. The trunk's rate is `recipe.backbone_rate` times
+    the others'. Gradients are clipped, and rates set, by the step."""
+    groups = {}
+    for name, parameter in model.named_parameters():
+        factor = recipe.backbone_rate if name.startswith("backbone.resnet.") else 1.0
+        decay = recipe.weight_decay if parameter.ndim > 1 else 0.0
+        groups.setdefault((factor, decay), []).append(parameter)
+    named = [{"params": group, "factor": factor, "weight_decay": decay} for (factor, decay), group in groups.items()]
+    return torch.optim.AdamW(named, lr=recipe.learning_rate)
 
 
 def create_model(config: ModelConfig, **kwargs) -> CenterNet:
@@ -108,6 +112,8 @@ def loss_and_gradients(state: TrainState, batch: Batch) -> Float[Tensor, "3"]:
     images = normalize_images(batch["image"], weight.dtype)
 
     model.train()
+    trains = recipe.backbone_rate > 0
+    model.backbone.resnet.train(trains).requires_grad_(trains)  # frozen, it normalises by its running statistics
     losses = loss(model(images, return_logits=True), batch["objects"]).mean(0)
     losses.sum().backward()
     return losses.detach()
@@ -140,7 +146,7 @@ def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
     norm = clip_by_global_norm(list(state.model.parameters()), state.recipe.clip_norm)
     rate = learning_rate(state.step, state.recipe)
     for group in state.optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["factor"]
     state.optimizer.step()
     update_ema(state.ema, state.model.state_dict(), ema_decay(state.step, state.recipe))
     metrics = dict(zip(("heatmap", "offset", "size"), losses, strict=True))

@@ -32,7 +32,7 @@ from parity.difference import Difference, difference, worst
 from parity.match import in_the_same_order
 from parity.numerics import torch_device
 from parity.stages import nhwc
-from parity.transfer import moments_of, to_torch_state
+from parity.transfer import moments_of, moments_of_torch, to_torch_state
 
 
 @dataclass(frozen=True)
@@ -216,9 +216,8 @@ def compare_trained(pair: Pair, ours: dict, theirs: dict, bound: float, name: st
     last one."""
     for part in ("learning_rate", "loss", "gradient_norm"):
         yield difference(f"{name}: {part}", {part: ours[part]}, {part: theirs[part]}, bound)
-    adam = {n: pair.torch.optimizer.state[p] for n, p in pair.torch.model.named_parameters()}
-    for moment, key in zip(moments_of(pair.jax), ("exp_avg", "exp_avg_sq"), strict=True):
-        other = {n: state[key].cpu().numpy() for n, state in adam.items()}
+    moments = zip(("exp_avg", "exp_avg_sq"), moments_of(pair.jax), moments_of_torch(pair.torch), strict=True)
+    for key, moment, other in moments:
         # Each stage by itself: a squared gradient of the trunk is nothing beside one of the head.
         parts = [(_of_stage(moment, part), _of_stage(other, part)) for part in stages.forward_stages(pair.config.depth)]
         yield worst(difference(f"{name}: {key}", *sides, bound) for sides in parts)
@@ -232,7 +231,8 @@ def compare_trained(pair: Pair, ours: dict, theirs: dict, bound: float, name: st
     counts = {"step": int(pair.jax.step)}
     for path, count in optax.tree_utils.tree_get_all_with_path(pair.jax.opt_state, "count"):
         counts[f"of the optimizer{jax.tree_util.keystr(path)}"] = int(count)
-    (step,) = {int(state["step"]) for state in adam.values()}
+    moved = [p for p in pair.torch.model.parameters() if p.grad is not None]
+    (step,) = {int(pair.torch.optimizer.state[p]["step"]) for p in moved}
     yield difference(f"{name}: count", counts, dict.fromkeys(counts, step) | {"step": pair.torch.step}, 0)
 
 

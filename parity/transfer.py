@@ -57,16 +57,12 @@ def to_jax_state(state: TorchState, config: ModelConfig) -> JaxState:
     expected = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
     check_tensors(shapes(expected), _shapes(to_numpy(state.model)), "the torch model")
     variables = variables_of(state.model)
-    moments = {"exp_avg": {}, "exp_avg_sq": {}}
-    for name, parameter in state.model.named_parameters():
-        adam = state.optimizer.state.get(parameter)  # none before the first step
-        for kind in moments:
-            moments[kind][name] = _numpy(adam[kind] if adam else torch.zeros_like(parameter))
+    mu, nu = moments_of_torch(state)
     opt_state = optax.tree_utils.tree_set(
         centernet_jax.train.create_optimizer(state.recipe).init(variables["params"]),
         count=jnp.asarray(state.step, jnp.int32),
-        mu=_to_flax(moments["exp_avg"])["params"],
-        nu=_to_flax(moments["exp_avg_sq"])["params"],
+        mu=_to_flax(mu)["params"],
+        nu=_to_flax(nu)["params"],
     )
     return JaxState(
         step=jnp.asarray(state.step),
@@ -107,6 +103,16 @@ def moments_of(state: JaxState) -> tuple[dict[str, np.ndarray], dict[str, np.nda
     """Adam's first and second moments under their parameters' torch names, in torch's layout."""
     mu, nu = (optax.tree_utils.tree_get(state.opt_state, name) for name in ("mu", "nu"))
     return to_torch({"params": mu}), to_torch({"params": nu})
+
+
+def moments_of_torch(state: TorchState) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The same of a torch state: zeros before the first step, and for what is frozen."""
+    moments = {"exp_avg": {}, "exp_avg_sq": {}}
+    for name, parameter in state.model.named_parameters():
+        adam = state.optimizer.state.get(parameter)
+        for kind in moments:
+            moments[kind][name] = _numpy(adam[kind] if adam else torch.zeros_like(parameter))
+    return moments["exp_avg"], moments["exp_avg_sq"]
 
 
 def _to_flax(tensors: Mapping[str, np.ndarray]) -> Variables:

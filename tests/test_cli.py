@@ -190,6 +190,8 @@ def test_bad_pretrained_files_are_refused(tmp_path, refused, backend):
         (("--image-size", 0), "--image-size must be one or two multiples of 32, not 0"),
         (("--epochs", 0), "--epochs must be greater than 0"),
         (("--epochs", "inf"), "--epochs must be greater than 0"),
+        (("--backbone-rate", -1), "--backbone-rate must be at least 0 and finite"),
+        (("--backbone-rate", 0), "--backbone-rate 0 freezes the ResNet, which takes a --pretrained one"),
         (("--accumulate", 0), "--accumulate must be greater than 0"),
         (("--batch-size", -1), "--batch-size must be greater than 0"),
         (("--learning-rate", "nan"), "--learning-rate must be greater than 0"),

@@ -92,6 +92,21 @@ def test_accumulation_takes_the_mean_of_several_batches(twin):
 
 
 @both
+def test_the_trunk_moves_less_or_not_at_all(twin):
+    fresh = tensors(twin, state_of(twin))
+    moved = {}
+    for factor in (1.0, 0.25, 0.0):
+        state, _ = twin.package.train_step(state_of(twin, replace(RECIPE, backbone_rate=factor)), batch())
+        moved[factor] = {name: tensor - fresh[name] for name, tensor in tensors(twin, state).items()}
+    for name, whole in moved[1.0].items():
+        trunk, statistic = name.startswith("backbone.resnet."), "running" in name
+        assert (moved[0.0][name] == 0).all() == trunk, name
+        if not statistic:
+            expected = 0.25 * whole if trunk else whole
+            np.testing.assert_allclose(moved[0.25][name], expected, rtol=1e-3, atol=2e-7, err_msg=name)
+
+
+@both
 def test_pictures_that_make_no_equal_batches_are_refused(twin):
     with pytest.raises(ValueError, match="2 pictures a step cannot be split into 3 equal batches"):
         twin.package.train_step(state_of(twin, replace(RECIPE, accumulate=3)), batch())

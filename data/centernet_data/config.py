@@ -60,6 +60,8 @@ class Train:
     """A torchvision-format ResNet file (.pth or .safetensors) of that depth to start from."""
     learning_rate: float = 1e-3
     """AdamW's highest rate, reached after the warm-up."""
+    backbone_rate: float = 1.0
+    """Factor on the rate of the ResNet, for a --pretrained one. 0 freezes it, batch normalisation included."""
     warmup: float = 0.05
     """Share of the steps in which the rate rises."""
     schedule: Literal["cosine", "drops"] = "cosine"
@@ -90,6 +92,10 @@ class Train:
                     f"--{name.replace('_', '-')} must be greater than 0 and finite, not {getattr(self, name)}"
                 )
         require_image_size(self.image_size)
+        if not 0 <= self.backbone_rate < math.inf:
+            raise ValueError(f"--backbone-rate must be at least 0 and finite, not {self.backbone_rate}")
+        if self.backbone_rate == 0 and not self.pretrained:
+            raise ValueError("--backbone-rate 0 freezes the ResNet, which takes a --pretrained one")
         if not 0 <= self.warmup < 1:
             raise ValueError(f"--warmup must be at least 0 and less than 1, not {self.warmup}")
         if not 0 <= self.ema_decay < 1:

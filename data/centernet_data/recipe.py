@@ -12,7 +12,9 @@ class Recipe:
     Behind the warm-up the rate falls to zero by a cosine, or by the two `drop_steps`. Both count optimizer steps, of
     which each takes the mean gradient of `accumulate` batches. Weight decay is decoupled and spares biases and batch
     normalisation; `clip_norm` bounds the norm of all gradients together. `ema_decay` is that of the weights'
-    exponential moving average, from which detectors are made; 0 makes it the weights themselves. `targets` and
+    exponential moving average, from which detectors are made; 0 makes it the weights themselves. `backbone_rate` is a
+    factor on the rate of the trunk, the part that may be pretrained; 0 freezes it, with its running statistics, by
+    which it then also normalises (as DETR does with its `lr_backbone` and `FrozenBatchNorm2d`). `targets` and
     `normalization` are those of the loss.
     """
 
@@ -20,6 +22,7 @@ class Recipe:
     total_steps: int
     warmup_steps: int = 0
     schedule: Literal["cosine", "drops"] = "cosine"
+    backbone_rate: float = 1.0
     weight_decay: float = 1e-4
     clip_norm: float = 35.0
     ema_decay: float = 0.999

@@ -79,6 +79,7 @@ def recipe_of(config: Train, pictures: int) -> Recipe:
         total_steps=total_steps,
         warmup_steps=round(config.warmup * total_steps),
         schedule=config.schedule,
+        backbone_rate=config.backbone_rate,
         weight_decay=config.weight_decay,
         clip_norm=config.clip_norm,
         ema_decay=config.ema_decay,
