@@ -22,8 +22,14 @@ he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 def conv(features: int, kernel_size: int, stride: int = 1, use_bias: bool = False, **kwargs) -> nn.Conv:
     """A square convolution padded by kernel_size // 2 on each side, as torch pads it ("SAME" differs at stride 2)."""
     pad = kernel_size // 2
-    kwargs = {"kernel_init": he_normal, "conv_general_dilated": conv_general_dilated, **kwargs}
+    hooks = {"conv_general_dilated": conv_general_dilated, "promote_dtype": to_dtype_of_input}
+    kwargs = {"kernel_init": he_normal, **hooks, **kwargs}
     return nn.Conv(features, (kernel_size,) * 2, stride, padding=[(pad, pad)] * 2, use_bias=use_bias, **kwargs)
+
+
+def to_dtype_of_input(x: Float[Array, "b h w i"], *weights: Float[Array, "..."] | None, **_) -> list:
+    """A layer computes in the precision of its input, whatever that of its weights: the images' is the network's."""
+    return [x] + [None if weight is None else weight.astype(x.dtype) for weight in weights]
 
 
 def conv_general_dilated(x: Float[Array, "b h w i"], kernel: Float[Array, "k k i o"], strides, padding, **kwargs):
@@ -74,7 +80,8 @@ def conv_by_product(x: Float[Array, "b h w i"], kernel: Float[Array, "3 3 i o"])
 class BatchNorm(nn.Module):
     """torch's BatchNorm2d: the running variance is the unbiased one, which Flax's own BatchNorm does not keep.
 
-    Normalises over batch, height and width; epsilon 1e-5; running statistics move by a tenth each training step.
+    Normalises over batch, height and width; epsilon 1e-5; running statistics move by a tenth each training step. It
+    computes in the statistics' precision where that is wider than the input's, and returns the input's.
     """
 
     @nn.compact
@@ -84,8 +91,9 @@ class BatchNorm(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, channels)
         mean = self.variable("batch_stats", "mean", jnp.zeros, channels)
         var = self.variable("batch_stats", "var", jnp.ones, channels)
+        dtype, x = x.dtype, x.astype(jnp.promote_types(x.dtype, mean.value.dtype))
         if not train:
-            return (x - mean.value) * (lax.rsqrt(var.value + 1e-5) * scale) + bias
+            return ((x - mean.value) * (lax.rsqrt(var.value + 1e-5) * scale) + bias).astype(dtype)
 
         batch_mean = x.mean((0, 1, 2))
         batch_var = jnp.square(x - batch_mean).mean((0, 1, 2))
@@ -93,7 +101,7 @@ class BatchNorm(nn.Module):
             count = x.size // x.shape[-1]
             mean.value = 0.9 * mean.value + 0.1 * batch_mean
             var.value = 0.9 * var.value + 0.1 * batch_var * (count / (count - 1))
-        return (x - batch_mean) * (lax.rsqrt(batch_var + 1e-5) * scale) + bias
+        return ((x - batch_mean) * (lax.rsqrt(batch_var + 1e-5) * scale) + bias).astype(dtype)
 
 
 class BasicBlock(nn.Module):
@@ -254,7 +262,7 @@ class UpscaleTwiceLayer(nn.Module):
         self.bn = BatchNorm()
 
     def __call__(self, x: Float[Array, "b h w i"], train: bool = False) -> Float[Array, "b 2*h 2*w o"]:
-        return nn.relu(self.bn(upscale_twice(x, self.conv(), self.padding), train))
+        return nn.relu(self.bn(upscale_twice(x, self.conv().astype(x.dtype), self.padding), train))
 
 
 class ConvTransposeKernel(nn.Module):

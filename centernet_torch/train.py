@@ -114,7 +114,9 @@ def loss_and_gradients(state: TrainState, batch: Batch) -> Float[Tensor, "3"]:
     model.train()
     trains = recipe.backbone_rate > 0
     model.backbone.resnet.train(trains).requires_grad_(trains)  # frozen, it normalises by its running statistics
-    losses = loss(model(images, return_logits=True), batch["objects"]).mean(0)
+    with torch.autocast(weight.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+        logits = model(images, return_logits=True)
+    losses = loss(logits, batch["objects"]).mean(0)
     losses.sum().backward()
     return losses.detach()
 

@@ -149,6 +149,7 @@ def names(path):
 # What one side defines and the other need not, by file.
 JAX_ONLY = {
     "backbone.py": {
+        "to_dtype_of_input",  # what torch.autocast does there
         "conv_general_dilated",  # torch needs no other form for the smallest maps, as follow here
         "halving_conv",
         "conv_by_product",

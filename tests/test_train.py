@@ -161,6 +161,23 @@ def test_the_average_forgets_its_first_weights_and_no_more_than_the_decay_says()
     np.testing.assert_allclose(ours, theirs, rtol=1e-6)
 
 
+@both
+def test_bfloat16_trains_close_to_float32(twin):
+    history = {}
+    for precision in ("float32", "bfloat16"):
+        state, losses = state_of(twin, replace(RECIPE, precision=precision)), []
+        for _ in range(8):
+            state, metrics = twin.package.train_step(state, batch())
+            losses.append(float(metrics["loss"]))
+        history[precision] = np.array(losses)
+        assert {str(tensor.dtype) for tensor in tensors(twin, state).values()} == {"float32"}
+        assert str(metrics["loss"].dtype).endswith("float32")
+    exact, rounded = history.values()
+    assert (exact != rounded).all()  # it does compute in another precision
+    np.testing.assert_allclose(rounded[0], exact[0], rtol=0.01)
+    np.testing.assert_allclose(rounded, exact, rtol=0.2)
+
+
 def test_the_jax_step_is_pure():
     first, _ = centernet_jax.train_step(state_of(TWINS[0]), batch())
     second, _ = centernet_jax.train_step(state_of(TWINS[0]), batch())

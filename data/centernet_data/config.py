@@ -70,6 +70,8 @@ class Train:
     """Decoupled, on kernels only."""
     clip_norm: float = 35.0
     """Bound on the norm of all gradients together."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """In which the network trains; bfloat16 for accelerators, with float32 weights, statistics and losses."""
     ema_decay: float = 0.999
     """Decay of the moving average of the weights, by which the model is evaluated and saved; it is lower in the first
     steps. 0: the last weights alone."""

@@ -14,8 +14,9 @@ class Recipe:
     normalisation; `clip_norm` bounds the norm of all gradients together. `ema_decay` is that of the weights'
     exponential moving average, from which detectors are made; 0 makes it the weights themselves. `backbone_rate` is a
     factor on the rate of the trunk, the part that may be pretrained; 0 freezes it, with its running statistics, by
-    which it then also normalises (as DETR does with its `lr_backbone` and `FrozenBatchNorm2d`). `targets` and
-    `normalization` are those of the loss.
+    which it then also normalises (as DETR does with its `lr_backbone` and `FrozenBatchNorm2d`). `precision` is
+    that in which the network computes; parameters, statistics, losses and the optimizer keep their own, float32.
+    `targets` and `normalization` are those of the loss.
     """
 
     learning_rate: float
@@ -27,6 +28,7 @@ class Recipe:
     clip_norm: float = 35.0
     ema_decay: float = 0.999
     accumulate: int = 1
+    precision: Literal["float32", "bfloat16"] = "float32"
     targets: Literal["adaptive", "exact", "fixed"] = "adaptive"
     normalization: Literal["batch", "image"] = "batch"
 

@@ -84,6 +84,7 @@ def recipe_of(config: Train, pictures: int) -> Recipe:
         clip_norm=config.clip_norm,
         ema_decay=config.ema_decay,
         accumulate=config.accumulate,
+        precision=config.precision,
         targets=config.targets,
     )
 
