@@ -170,9 +170,13 @@ max_pool.defvjp(_max_pool_forward, _max_pool_backward)
 
 
 class HeadlessResnet34(nn.Module):
-    """torchvision's ResNet without average pool and classifier: [B, H, W, 3] to [B, H/32, W/32, 512]."""
+    """torchvision's ResNet without average pool and classifier: [B, H, W, 3] to [B, H/32, W/32, 512].
+
+    With `remat` each block keeps only its input for the gradient, and is computed anew there.
+    """
 
     depth: int = 34
+    remat: bool = False
 
     def setup(self):
         if self.depth not in STAGE_SIZES:
@@ -187,8 +191,11 @@ class HeadlessResnet34(nn.Module):
 
     @nn.nowrap
     def _stage(self, features: int, size: int, stride: int) -> list[BasicBlock]:
-        first = BasicBlock(features, stride, project=stride != 1)
-        return [first] + [BasicBlock(features) for _ in range(size - 1)]
+        block = (
+            nn.remat(BasicBlock, static_argnums=2) if self.remat else BasicBlock
+        )  # the 2nd, behind self and x: train
+        first = block(features, stride, project=stride != 1)
+        return [first] + [block(features) for _ in range(size - 1)]
 
     def __call__(self, x: Float[Array, "b h w 3"], train: bool = False) -> Float[Array, "b h32 w32 512"]:
         x = nn.relu(self.bn1(self.conv1(x), train))
@@ -280,7 +287,7 @@ class ResnetBackbone(nn.Module):
 
     `hidden_channels` are those after the first two upscalings; kernel size 4 with 256, 256 and 256 channels is the
     authors' plain `res_34`. `pretrained` names a torchvision-format ResNet file (.pth or .safetensors) that `init`
-    reads the trunk from.
+    reads the trunk from. `remat` is that of the trunk.
     """
 
     pretrained: str | Path | None = None
@@ -288,9 +295,10 @@ class ResnetBackbone(nn.Module):
     depth: int = 34
     hidden_channels: tuple[int, int] = (256, 128)
     kernel_size: int = 3
+    remat: bool = False
 
     def setup(self):
-        self.resnet = HeadlessResnet34(self.depth)
+        self.resnet = HeadlessResnet34(self.depth, self.remat)
         widths = (512, *self.hidden_channels, self.out_channels)
         self.upscale = [
             UpscaleTwiceLayer(i, o, self.kernel_size, output_padding=4 - self.kernel_size) for i, o in pairwise(widths)

@@ -95,9 +95,10 @@ def _is_trunk(params: dict) -> dict:
     )
 
 
-def create_model(config: ModelConfig, **kwargs) -> CenterNet:
-    """The network that `config` describes. `kwargs` are further fields of `CenterNet`."""
-    options = {"head_kwargs": config.head_kwargs, "backbone_kwargs": config.backbone_kwargs, **kwargs}
+def create_model(config: ModelConfig, remat: bool = False, **kwargs) -> CenterNet:
+    """The network that `config` describes. `remat` is that of the trunk; `kwargs`: further fields of `CenterNet`."""
+    backbone = config.backbone_kwargs | {"remat": remat}
+    options = {"head_kwargs": config.head_kwargs, "backbone_kwargs": backbone, **kwargs}
     return CenterNet(**{name: FrozenDict(value) for name, value in options.items()})
 
 
@@ -105,7 +106,7 @@ def create_state(
     config: ModelConfig, recipe: Recipe, seed: int = 0, pretrained: str | Path | None = None
 ) -> TrainState:
     """Fresh weights drawn from `seed`, the trunk read from `pretrained` if given, and a fresh optimizer."""
-    model = create_model(config)
+    model = create_model(config, recipe.remat)
     variables = _init(model, jax.random.key(seed))
     if pretrained:
         variables = load_resnet(variables, pretrained, "backbone.resnet.")

@@ -73,9 +73,10 @@ def create_optimizer(model: CenterNet, recipe: Recipe) -> torch.optim.AdamW:
     return torch.optim.AdamW(named, lr=recipe.learning_rate)
 
 
-def create_model(config: ModelConfig, **kwargs) -> CenterNet:
-    """The network that `config` describes. `kwargs` are further arguments of `CenterNet`."""
-    model = CenterNet(head_kwargs=config.head_kwargs, backbone_kwargs=config.backbone_kwargs, **kwargs)
+def create_model(config: ModelConfig, remat: bool = False, **kwargs) -> CenterNet:
+    """The network that `config` describes. `remat` is that of the trunk; `kwargs`: further arguments of `CenterNet`."""
+    backbone = config.backbone_kwargs | {"remat": remat}
+    model = CenterNet(head_kwargs=config.head_kwargs, backbone_kwargs=backbone, **kwargs)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return model.to(device, memory_format=torch.channels_last)
 
@@ -86,7 +87,7 @@ def create_state(
     """Fresh weights drawn from `seed`, the trunk read from `pretrained` if given, and a fresh optimizer."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = create_model(config)
+        model = create_model(config, recipe.remat)
     if pretrained:
         load_resnet(model.backbone.resnet, pretrained)
     return TrainState(0, model, create_optimizer(model, recipe), copy_weights(model), recipe)

@@ -53,7 +53,7 @@ def to_jax_state(state: TorchState, config: ModelConfig) -> JaxState:
 
     ValueError names a tensor that the model of `config` has otherwise.
     """
-    network = centernet_jax.create_model(config)
+    network = centernet_jax.create_model(config, state.recipe.remat)
     expected = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
     check_tensors(shapes(expected), _shapes(to_numpy(state.model)), "the torch model")
     variables = variables_of(state.model)
@@ -79,7 +79,7 @@ def to_torch_state(state: JaxState, config: ModelConfig) -> TorchState:
     """The JAX training state in torch: weights, running statistics, the average of both, Adam's moments and the count
     of steps, on the same device. ValueError names a tensor that the model of `config` has otherwise."""
     dtype = getattr(torch, str(jax.tree.leaves(state.params)[0].dtype))
-    model = centernet_torch.create_model(config).to(torch_device(), dtype)
+    model = centernet_torch.create_model(config, state.recipe.remat).to(torch_device(), dtype)
     load_variables(model, state.variables)
     optimizer = centernet_torch.train.create_optimizer(model, state.recipe)
     step, (mu, nu) = int(state.step), moments_of(state)

@@ -11,6 +11,7 @@ from centernet_data.batches import Batches
 from centernet_data.evaluation import average_precision
 from centernet_data.model_file import ModelConfig
 from centernet_data.transforms import NO_AUGMENTATION
+from centernet_jax.weights import to_torch
 from centernet_torch.weights import to_numpy
 from parity.compare import (
     BOUNDS,
@@ -76,6 +77,18 @@ def test_a_frozen_trunk_agrees():
     before, after = to_numpy(pair.torch.model), to_numpy(trained[0].torch.model)
     same = {name for name in after if (after[name] == before[name]).all()}
     assert same == {name for name in after if name.startswith("backbone.resnet.")}
+
+
+def test_rematerialisation_changes_nothing():
+    trained = []
+    with numerics("float64"):
+        for remat in (False, True):
+            pair = Pair.fresh(SMALL, replace(RECIPE, remat=remat), dtype="float64")
+            trained.append(train(pair, [batch("full", SMALL.image_size, 4, seed) for seed in range(2)])[0])
+    for weights in (lambda pair: to_torch(pair.jax.variables), lambda pair: to_numpy(pair.torch.model)):
+        plain, saving = map(weights, trained)
+        for name, tensor in plain.items():
+            np.testing.assert_allclose(saving[name], tensor, rtol=1e-10, atol=1e-10, err_msg=name)
 
 
 @pytest.mark.parametrize("mode", ["train", "eval"])

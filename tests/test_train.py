@@ -178,6 +178,23 @@ def test_bfloat16_trains_close_to_float32(twin):
     np.testing.assert_allclose(rounded, exact, rtol=0.2)
 
 
+def test_rematerialisation_computes_each_block_anew():
+    """That it changes no result is a matter of parity (test_parity_training.py)."""
+    saving = replace(RECIPE, remat=True)
+    step = centernet_jax.train.loss_and_gradients
+    programs = [str(jax.make_jaxpr(step)(state_of(TWINS[0], recipe), batch())) for recipe in (RECIPE, saving)]
+    assert programs[0].count("remat") == 0
+    assert programs[1].count("remat") == 8  # once for the gradients of each block of a ResNet-18
+    passes = []
+    for recipe in (RECIPE, saving):
+        state, seen = state_of(TWINS[1], recipe), []
+        for block in state.model.backbone.resnet.layer2:
+            block.conv2.register_forward_hook(lambda *_, seen=seen: seen.append(1))
+        centernet_torch.train_step(state, batch())
+        passes.append(len(seen))
+    assert passes == [2, 4]
+
+
 def test_the_jax_step_is_pure():
     first, _ = centernet_jax.train_step(state_of(TWINS[0]), batch())
     second, _ = centernet_jax.train_step(state_of(TWINS[0]), batch())

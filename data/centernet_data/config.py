@@ -72,6 +72,8 @@ class Train:
     """Bound on the norm of all gradients together."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """In which the network trains; bfloat16 for accelerators, with float32 weights, statistics and losses."""
+    remat: bool = False
+    """Compute the ResNet's blocks anew for their gradients: less memory, more time, the same result."""
     ema_decay: float = 0.999
     """Decay of the moving average of the weights, by which the model is evaluated and saved; it is lower in the first
     steps. 0: the last weights alone."""

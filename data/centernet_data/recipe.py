@@ -15,7 +15,9 @@ class Recipe:
     exponential moving average, from which detectors are made; 0 makes it the weights themselves. `backbone_rate` is a
     factor on the rate of the trunk, the part that may be pretrained; 0 freezes it, with its running statistics, by
     which it then also normalises (as DETR does with its `lr_backbone` and `FrozenBatchNorm2d`). `precision` is
-    that in which the network computes; parameters, statistics, losses and the optimizer keep their own, float32.
+    that in which the network computes; parameters, statistics, losses and the optimizer keep their own, float32. With
+    `remat` the trunk's blocks are computed anew for their gradients, which takes time and saves the memory of all that
+    is within them (arXiv:1604.06174).
     `targets` and `normalization` are those of the loss.
     """
 
@@ -29,6 +31,7 @@ class Recipe:
     ema_decay: float = 0.999
     accumulate: int = 1
     precision: Literal["float32", "bfloat16"] = "float32"
+    remat: bool = False
     targets: Literal["adaptive", "exact", "fixed"] = "adaptive"
     normalization: Literal["batch", "image"] = "batch"
 

@@ -85,6 +85,7 @@ def recipe_of(config: Train, pictures: int) -> Recipe:
         ema_decay=config.ema_decay,
         accumulate=config.accumulate,
         precision=config.precision,
+        remat=config.remat,
         targets=config.targets,
     )
 
