@@ -113,8 +113,7 @@ def _steps(
         for step, batch in enumerate(batches.prefetched(0, total_steps, workers)):
             state, values = backend.train_step(state, batch)
             values = {name: float(value) for name, value in values.items()}
-            if not math.isfinite(values["loss"]):
-                raise ValueError(f"the loss became {values['loss']} at step {step}; a lower --learning-rate may help")
+            _require_finite(values, step, batches)
             now = time.perf_counter()
             if last_time is not None:  # the first step compiles
                 recent = batches.batch_size / (now - last_time)
@@ -123,6 +122,18 @@ def _steps(
             line = {"step": step, "epoch": batches.epoch_of(step + 1), **values, "images_per_second": speed}
             _show(progress, task, line)
             yield state, line
+
+
+def _require_finite(values: dict[str, float], step: int, batches: Batches) -> None:
+    """ValueError for a loss, or a gradient, that is no number any more; it names the pictures that it came from."""
+    for name, what in (("loss", "the loss"), ("gradient_norm", "the norm of the gradient")):
+        if not math.isfinite(values[name]):
+            slots = range(batches.batch_size)
+            pictures = ", ".join(batches.dataset.sample(batches.index(step, slot)).name for slot in slots)
+            raise ValueError(
+                f"{what} became {values[name]} at step {step}; a lower --learning-rate may help, or a look at the "
+                f"pictures of that step: {pictures}"
+            )
 
 
 def _progress(console: Console) -> Progress:
