@@ -65,11 +65,11 @@ class Train:
     warmup: float = 0.05
     """Share of the steps in which the rate rises."""
     schedule: Literal["cosine", "drops"] = "cosine"
-    """How it falls then: by a cosine to zero, or by ten at 90/140 and again at 120/140 of the run, as the authors'."""
+    """How it falls then: by a cosine to zero, or to a tenth at 90/140 of the run and a hundredth at 120/140."""
     weight_decay: float = 1e-4
     """Decoupled, on kernels only."""
     clip_norm: float = 35.0
-    """Bound on the norm of all gradients together."""
+    """Bound on the norm of all gradients together, which metrics.jsonl has as gradient_norm."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """In which the network trains; bfloat16 for accelerators, with float32 weights, statistics and losses."""
     remat: bool = False
