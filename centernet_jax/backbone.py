@@ -22,8 +22,14 @@ he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 def conv(features: int, kernel_size: int, stride: int = 1, use_bias: bool = False, **kwargs) -> nn.Conv:
     """A square convolution padded by kernel_size // 2 on each side, as torch pads it ("SAME" differs at stride 2)."""
     pad = kernel_size // 2
-    kwargs = {"kernel_init": he_normal, "conv_general_dilated": conv_general_dilated, **kwargs}
+    hooks = {"conv_general_dilated": conv_general_dilated, "promote_dtype": to_dtype_of_input}
+    kwargs = {"kernel_init": he_normal, **hooks, **kwargs}
     return nn.Conv(features, (kernel_size,) * 2, stride, padding=[(pad, pad)] * 2, use_bias=use_bias, **kwargs)
+
+
+def to_dtype_of_input(x: Float[Array, "b h w i"], *weights: Float[Array, "..."] | None, **_) -> list:
+    """A layer computes in the precision of its input, whatever that of its weights: the images' is the network's."""
+    return [x] + [None if weight is None else weight.astype(x.dtype) for weight in weights]
 
 
 def conv_general_dilated(x: Float[Array, "b h w i"], kernel: Float[Array, "k k i o"], strides, padding, **kwargs):
@@ -74,7 +80,8 @@ def conv_by_product(x: Float[Array, "b h w i"], kernel: Float[Array, "3 3 i o"])
 class BatchNorm(nn.Module):
     """torch's BatchNorm2d: the running variance is the unbiased one, which Flax's own BatchNorm does not keep.
 
-    Normalises over batch, height and width; epsilon 1e-5; running statistics move by a tenth each training step.
+    Normalises over batch, height and width; epsilon 1e-5; running statistics move by a tenth each training step. It
+    computes in the statistics' precision where that is wider than the input's, and returns the input's.
     """
 
     @nn.compact
@@ -84,8 +91,9 @@ class BatchNorm(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, channels)
         mean = self.variable("batch_stats", "mean", jnp.zeros, channels)
         var = self.variable("batch_stats", "var", jnp.ones, channels)
+        dtype, x = x.dtype, x.astype(jnp.promote_types(x.dtype, mean.value.dtype))
         if not train:
-            return (x - mean.value) * (lax.rsqrt(var.value + 1e-5) * scale) + bias
+            return ((x - mean.value) * (lax.rsqrt(var.value + 1e-5) * scale) + bias).astype(dtype)
 
         batch_mean = x.mean((0, 1, 2))
         batch_var = jnp.square(x - batch_mean).mean((0, 1, 2))
@@ -93,7 +101,7 @@ class BatchNorm(nn.Module):
             count = x.size // x.shape[-1]
             mean.value = 0.9 * mean.value + 0.1 * batch_mean
             var.value = 0.9 * var.value + 0.1 * batch_var * (count / (count - 1))
-        return (x - batch_mean) * (lax.rsqrt(batch_var + 1e-5) * scale) + bias
+        return ((x - batch_mean) * (lax.rsqrt(batch_var + 1e-5) * scale) + bias).astype(dtype)
 
 
 class BasicBlock(nn.Module):
@@ -162,9 +170,13 @@ max_pool.defvjp(_max_pool_forward, _max_pool_backward)
 
 
 class HeadlessResnet34(nn.Module):
-    """torchvision's ResNet without average pool and classifier: [B, H, W, 3] to [B, H/32, W/32, 512]."""
+    """torchvision's ResNet without average pool and classifier: [B, H, W, 3] to [B, H/32, W/32, 512].
+
+    With `remat` each block keeps only its input for the gradient, and is computed anew there.
+    """
 
     depth: int = 34
+    remat: bool = False
 
     def setup(self):
         if self.depth not in STAGE_SIZES:
@@ -179,8 +191,11 @@ class HeadlessResnet34(nn.Module):
 
     @nn.nowrap
     def _stage(self, features: int, size: int, stride: int) -> list[BasicBlock]:
-        first = BasicBlock(features, stride, project=stride != 1)
-        return [first] + [BasicBlock(features) for _ in range(size - 1)]
+        block = (
+            nn.remat(BasicBlock, static_argnums=2) if self.remat else BasicBlock
+        )  # the 2nd, behind self and x: train
+        first = block(features, stride, project=stride != 1)
+        return [first] + [block(features) for _ in range(size - 1)]
 
     def __call__(self, x: Float[Array, "b h w 3"], train: bool = False) -> Float[Array, "b h32 w32 512"]:
         x = nn.relu(self.bn1(self.conv1(x), train))
@@ -254,7 +269,7 @@ class UpscaleTwiceLayer(nn.Module):
         self.bn = BatchNorm()
 
     def __call__(self, x: Float[Array, "b h w i"], train: bool = False) -> Float[Array, "b 2*h 2*w o"]:
-        return nn.relu(self.bn(upscale_twice(x, self.conv(), self.padding), train))
+        return nn.relu(self.bn(upscale_twice(x, self.conv().astype(x.dtype), self.padding), train))
 
 
 class ConvTransposeKernel(nn.Module):
@@ -272,7 +287,7 @@ class ResnetBackbone(nn.Module):
 
     `hidden_channels` are those after the first two upscalings; kernel size 4 with 256, 256 and 256 channels is the
     authors' plain `res_34`. `pretrained` names a torchvision-format ResNet file (.pth or .safetensors) that `init`
-    reads the trunk from.
+    reads the trunk from. `remat` is that of the trunk.
     """
 
     pretrained: str | Path | None = None
@@ -280,9 +295,10 @@ class ResnetBackbone(nn.Module):
     depth: int = 34
     hidden_channels: tuple[int, int] = (256, 128)
     kernel_size: int = 3
+    remat: bool = False
 
     def setup(self):
-        self.resnet = HeadlessResnet34(self.depth)
+        self.resnet = HeadlessResnet34(self.depth, self.remat)
         widths = (512, *self.hidden_channels, self.out_channels)
         self.upscale = [
             UpscaleTwiceLayer(i, o, self.kernel_size, output_padding=4 - self.kernel_size) for i, o in pairwise(widths)
@@ -294,10 +310,14 @@ class ResnetBackbone(nn.Module):
         variables = super().init(*args, **kwargs)
         return load_resnet(variables, self.pretrained, "resnet.") if self.pretrained else variables
 
-    def __call__(self, x: Float[Array, "b h w 3"], train: bool = False) -> Float[Array, "b h4 w4 o"]:
+    def __call__(
+        self, x: Float[Array, "b h w 3"], train: bool = False, freeze_trunk: bool = False
+    ) -> Float[Array, "b h4 w4 o"]:
+        """A frozen trunk normalises by its running statistics, in training too, and gets no gradient."""
         if x.shape[1] % 32 or x.shape[2] % 32:
             raise ValueError(f"height and width must be multiples of 32, not {x.shape[1]} x {x.shape[2]}")
-        x = self.resnet(x, train)
+        x = self.resnet(x, train and not freeze_trunk)
+        x = lax.stop_gradient(x) if freeze_trunk else x
         for layer in self.upscale:
             x = layer(x, train)
         return x

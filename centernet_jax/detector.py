@@ -47,10 +47,10 @@ class Detector:
 
     @classmethod
     def of(cls, state: TrainState, config: ModelConfig) -> "Detector":
-        """The detector that a training state amounts to. It holds a copy of the weights, in their precision."""
+        """The detector that a training state amounts to: with a copy of the moving average of its weights."""
         # A copy, as the next step uses the state's memory anew; on one of this process's devices, as each of several
         # processes looks at other pictures.
-        variables = jax.tree.map(lambda array: jnp.array(array.addressable_data(0)), state.variables)
+        variables = jax.tree.map(lambda array: jnp.array(array.addressable_data(0)), state.ema)
         return cls(config, create_model(config, points_to_objects_kwargs=EVERYTHING), variables)
 
     def __call__(self, pictures: Sequence[Picture], min_confidence: float = 0.1) -> list[Float[np.ndarray, "n 6"]]:

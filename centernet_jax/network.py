@@ -94,13 +94,14 @@ class CenterNet(nn.Module):
         return_objects: bool = False,
         return_logits: bool = False,
         train: bool = False,
+        freeze_trunk: bool = False,
     ) -> Float[Array, "b h4 w4 p"] | Float[Array, "b n 6"]:
         """Class channels are probabilities, or with `return_logits` logits, which training works on."""
         if not jnp.issubdtype(images.dtype, jnp.floating):
             raise ValueError(
                 f"the network takes normalised floating point images (normalize_images), not {images.dtype}"
             )
-        logits = self.head(self.backbone(images, train))
+        logits = self.head(self.backbone(images, train, freeze_trunk))
         if return_logits:
             return logits
         points = jnp.concatenate([jax.nn.sigmoid(logits[..., :-4]), logits[..., -4:]], axis=-1)

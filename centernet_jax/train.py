@@ -9,6 +9,7 @@ import numpy as np
 import optax
 from flax import struct
 from flax.core import FrozenDict
+from jax import lax
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
@@ -25,12 +26,16 @@ Metrics = dict[str, Float[Array, ""]]
 
 
 class TrainState(struct.PyTreeNode):
-    """Everything that a step changes. `model` and `recipe` are constants of the compiled step."""
+    """Everything that a step changes. `ema` is the moving average of `variables`, from which detectors are made.
+
+    `model` and `recipe` are constants of the compiled step.
+    """
 
     step: Int[Array, ""]
     params: dict
     batch_stats: dict
     opt_state: optax.OptState
+    ema: dict
     model: CenterNet = struct.field(pytree_node=False)
     recipe: Recipe = struct.field(pytree_node=False)
 
@@ -40,16 +45,40 @@ class TrainState(struct.PyTreeNode):
 
 
 def learning_rate(step: int | Int[Array, ""], recipe: Recipe) -> Float[Array, ""]:
-    """The rate of the optimizer's step number `step`, counted from 0: linear warm-up, then cosine to zero."""
+    """The rate of the optimizer's step number `step`, counted from 0: linear warm-up, then cosine to zero or drops."""
     step = jnp.asarray(step, float)  # optax counts in int32, which JAX would divide in float32 even in x64 mode
     warmup = (step + 1) / max(recipe.warmup_steps, 1)
     progress = (step - recipe.warmup_steps) / max(recipe.total_steps - recipe.warmup_steps, 1)
     cosine = (1 + jnp.cos(jnp.pi * jnp.clip(progress, 0, 1))) / 2
-    return recipe.learning_rate * jnp.where(step < recipe.warmup_steps, warmup, cosine)
+    first, second = recipe.drop_steps
+    drops = jnp.where(step < first, 1, jnp.where(step < second, 0.1, 0.01))
+    falling = cosine if recipe.schedule == "cosine" else drops
+    return recipe.learning_rate * jnp.where(step < recipe.warmup_steps, warmup, falling)
+
+
+def ema_decay(step: int | Int[Array, ""], recipe: Recipe) -> Float[Array, ""]:
+    """The average's decay at the optimizer's step number `step`, counted from 0: min(d, (1 + step) / (10 + step)).
+
+    So a short run is not held back by its first weights: an average that is t steps old reaches back some t / 9 steps,
+    until that is the window of `recipe.ema_decay`. The rule is that of TensorFlow's
+    `tf.train.ExponentialMovingAverage` (`num_updates`).
+    """
+    step = jnp.asarray(step, float)
+    return jnp.minimum(recipe.ema_decay, (1 + step) / (10 + step))
+
+
+def update_ema(ema: dict, variables: dict, decay: float | Float[Array, ""]) -> dict:
+    """decay * ema + (1 - decay) * variables, of weights and batch normalisation's running statistics alike.
+
+    The statistics are averaged as well (as in timm's `ModelEma` and TensorFlow's EfficientNet), as those of the last
+    weights are not those of the averaged ones.
+    """
+    return jax.tree.map(lambda old, new: (new + decay * (old - new)).astype(old.dtype), ema, variables)
 
 
 def create_optimizer(recipe: Recipe) -> optax.GradientTransformation:
-    """AdamW on clipped gradients; kernels decay, biases and batch normalisation do not."""
+    """AdamW on clipped gradients; kernels decay, biases and batch normalisation do not. The trunk's rate is
+    `recipe.backbone_rate` times the others'."""
     return optax.chain(
         optax.clip_by_global_norm(recipe.clip_norm),
         optax.adamw(
@@ -57,12 +86,20 @@ def create_optimizer(recipe: Recipe) -> optax.GradientTransformation:
             weight_decay=recipe.weight_decay,
             mask=lambda params: jax.tree.map(lambda p: p.ndim > 1, params),
         ),
+        optax.masked(optax.scale(recipe.backbone_rate), _is_trunk),
     )
 
 
-def create_model(config: ModelConfig, **kwargs) -> CenterNet:
-    """The network that `config` describes. `kwargs` are further fields of `CenterNet`."""
-    options = {"head_kwargs": config.head_kwargs, "backbone_kwargs": config.backbone_kwargs, **kwargs}
+def _is_trunk(params: dict) -> dict:
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: [key.key for key in path[:2]] == ["backbone", "resnet"], params
+    )
+
+
+def create_model(config: ModelConfig, remat: bool = False, **kwargs) -> CenterNet:
+    """The network that `config` describes. `remat` is that of the trunk; `kwargs`: further fields of `CenterNet`."""
+    backbone = config.backbone_kwargs | {"remat": remat}
+    options = {"head_kwargs": config.head_kwargs, "backbone_kwargs": backbone, **kwargs}
     return CenterNet(**{name: FrozenDict(value) for name, value in options.items()})
 
 
@@ -70,7 +107,7 @@ def create_state(
     config: ModelConfig, recipe: Recipe, seed: int = 0, pretrained: str | Path | None = None
 ) -> TrainState:
     """Fresh weights drawn from `seed`, the trunk read from `pretrained` if given, and a fresh optimizer."""
-    model = create_model(config)
+    model = create_model(config, recipe.remat)
     variables = _init(model, jax.random.key(seed))
     if pretrained:
         variables = load_resnet(variables, pretrained, "backbone.resnet.")
@@ -79,6 +116,7 @@ def create_state(
         params=variables["params"],
         batch_stats=variables["batch_stats"],
         opt_state=create_optimizer(recipe).init(variables["params"]),
+        ema=jax.tree.map(jnp.copy, variables),  # a step consumes both
         model=model,
         recipe=recipe,
     )
@@ -148,17 +186,42 @@ def split_over_devices(batch: Batch) -> Batch:
 def loss_and_gradients(state: TrainState, batch: Batch) -> tuple[Float[Array, "3"], dict, dict]:
     """The three losses as means over the batch, the gradient of their sum by each parameter, and new `batch_stats`."""
     loss = CenterNetLoss(normalization=state.recipe.normalization, mode=state.recipe.targets, from_logits=True)
-    dtype = jax.tree.leaves(state.params)[0].dtype
+    dtype = jnp.bfloat16 if state.recipe.precision == "bfloat16" else jax.tree.leaves(state.params)[0].dtype
 
     def loss_fn(params):
         variables = {"params": params, "batch_stats": state.batch_stats}
         images = normalize_images(batch["image"], dtype)
-        logits, updates = state.model.apply(variables, images, return_logits=True, train=True, mutable=["batch_stats"])
+        options = {"return_logits": True, "train": True, "freeze_trunk": state.recipe.backbone_rate == 0}
+        logits, updates = state.model.apply(variables, images, **options, mutable=["batch_stats"])
         losses = loss(logits, batch["objects"]).mean(0)
         return losses.sum(), (losses, updates["batch_stats"])
 
     gradients, (losses, batch_stats) = jax.grad(loss_fn, has_aux=True)(state.params)
     return losses, gradients, batch_stats
+
+
+def mean_loss_and_gradients(state: TrainState, batch: Batch) -> tuple[Float[Array, "3"], dict, dict]:
+    """The means of `loss_and_gradients` over `recipe.accumulate` smaller batches, taken one after the other.
+
+    ValueError if the batch cannot be split into equal ones. Batch normalisation normalises each by itself, and its
+    running statistics move with each.
+    """
+    count, pictures = state.recipe.accumulate, len(batch["image"])
+    if pictures % count:
+        raise ValueError(f"{pictures} pictures a step cannot be split into {count} equal batches")
+    if count == 1:
+        return loss_and_gradients(state, batch)
+
+    def add(carry, part):
+        total, batch_stats = carry
+        losses, gradients, batch_stats = loss_and_gradients(state.replace(batch_stats=batch_stats), part)
+        return (jax.tree.map(jnp.add, total, gradients), batch_stats), losses
+
+    # Each takes every count-th picture, so that of each the devices have what they have of the whole.
+    parts = {name: array.reshape(-1, count, *array.shape[1:]).swapaxes(0, 1) for name, array in batch.items()}
+    start = jax.tree.map(jnp.zeros_like, state.params), state.batch_stats
+    (total, batch_stats), losses = lax.scan(add, start, parts)
+    return losses.mean(0), jax.tree.map(lambda gradient: gradient / count, total), batch_stats
 
 
 def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
@@ -167,7 +230,8 @@ def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
     batch: {"image": uint8 RGB [B, H, W, 3], "objects": [B, N, 6] in pixels}, device or numpy arrays. Where there are
     several devices, each computes its part of the batch, and XLA sums over all of them, batch normalisation's
     statistics included: the result is that of one device. With several processes each gives its share of the batch.
-    Metrics: the three losses, their sum (the mean over the batch), and the learning rate of this step.
+    Metrics: the three losses and their sum (means over the batch), the norm of all gradients together before they are
+    clipped, and the learning rate of this step.
     """
     return _compiled(jax.default_backend(), jax.tree.leaves(state.params)[0].dtype)(state, split_over_devices(batch))
 
@@ -184,14 +248,12 @@ def _compiled(platform: str, dtype: jnp.dtype):
 
 
 def _train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-    losses, gradients, batch_stats = loss_and_gradients(state, batch)
+    losses, gradients, batch_stats = mean_loss_and_gradients(state, batch)
     updates, opt_state = create_optimizer(state.recipe).update(gradients, state.opt_state, state.params)
     metrics = dict(zip(("heatmap", "offset", "size"), losses, strict=True))
-    metrics |= {"loss": losses.sum(), "learning_rate": learning_rate(state.step, state.recipe)}
-    state = state.replace(
-        step=state.step + 1,
-        params=optax.apply_updates(state.params, updates),
-        batch_stats=batch_stats,
-        opt_state=opt_state,
-    )
-    return state, metrics
+    metrics |= {"loss": losses.sum(), "gradient_norm": optax.tree.norm(gradients)}
+    metrics |= {"learning_rate": learning_rate(state.step, state.recipe)}
+    params = optax.apply_updates(state.params, updates)
+    variables = {"params": params, "batch_stats": batch_stats}
+    ema = update_ema(state.ema, variables, ema_decay(state.step, state.recipe))
+    return state.replace(step=state.step + 1, **variables, opt_state=opt_state, ema=ema), metrics

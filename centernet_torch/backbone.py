@@ -3,12 +3,15 @@
 Paper: "Objects as Points" (arXiv:1904.07850), section 5 and appendix A; ResNet (arXiv:1512.03385), table 1.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from itertools import pairwise
 from pathlib import Path
 
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from centernet_torch.weights import load_resnet
 
@@ -50,12 +53,16 @@ class BasicBlock(nn.Module):
 
 
 class HeadlessResnet34(nn.Module):
-    """torchvision's ResNet without average pool and classifier: [B, 3, H, W] to [B, 512, H/32, W/32]."""
+    """torchvision's ResNet without average pool and classifier: [B, 3, H, W] to [B, 512, H/32, W/32].
 
-    def __init__(self, depth: int = 34):
+    With `remat` each block keeps only its input for the gradient, and is computed anew there.
+    """
+
+    def __init__(self, depth: int = 34, remat: bool = False):
         super().__init__()
         if depth not in STAGE_SIZES:
             raise ValueError(f"depth must be one of {sorted(STAGE_SIZES)}, not {depth}")
+        self.remat = remat
         self.conv1 = conv(3, 64, 7, stride=2)
         self.bn1 = nn.BatchNorm2d(64)
         sizes = STAGE_SIZES[depth]
@@ -71,7 +78,28 @@ class HeadlessResnet34(nn.Module):
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 512 h32 w32"]:
         x = F.relu(self.bn1(self.conv1(x)))
         x = F.max_pool2d(x, 3, 2, padding=1)
-        return self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        for block in (*self.layer1, *self.layer2, *self.layer3, *self.layer4):
+            x = _checkpointed(block, x) if self.remat else block(x)
+        return x
+
+
+def _checkpointed(block: BasicBlock, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h2 w2"]:
+    return checkpoint(block, x, use_reentrant=False, context_fn=lambda: (nullcontext(), _without_statistics(block)))
+
+
+@contextmanager
+def _without_statistics(block: BasicBlock) -> Iterator[None]:
+    """The second pass normalises as the first did, and does not move the running statistics again."""
+    norms = [module for module in block.modules() if isinstance(module, nn.BatchNorm2d)]
+    kept = [(norm, norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum, batches in kept:
+            norm.momentum = momentum
+            norm.num_batches_tracked.copy_(batches)
 
 
 def check_upscaling(kernel_size: int, padding: int, output_padding: int) -> None:
@@ -104,7 +132,7 @@ class ResnetBackbone(nn.Module):
 
     `hidden_channels` are those after the first two upscalings; kernel size 4 with 256, 256 and 256 channels is the
     authors' plain `res_34`. `pretrained` names a torchvision-format ResNet file (.pth or .safetensors) that the
-    trunk is read from.
+    trunk is read from. `remat` is that of the trunk.
     """
 
     def __init__(
@@ -114,9 +142,10 @@ class ResnetBackbone(nn.Module):
         depth: int = 34,
         hidden_channels: tuple[int, int] = (256, 128),
         kernel_size: int = 3,
+        remat: bool = False,
     ):
         super().__init__()
-        self.resnet = HeadlessResnet34(depth)
+        self.resnet = HeadlessResnet34(depth, remat)
         widths = (512, *hidden_channels, out_channels)
         self.upscale = nn.ModuleList(
             UpscaleTwiceLayer(i, o, kernel_size, output_padding=4 - kernel_size) for i, o in pairwise(widths)

@@ -45,9 +45,9 @@ class Detector:
 
     @classmethod
     def of(cls, state: TrainState, config: ModelConfig) -> "Detector":
-        """The detector that a training state amounts to. It holds a copy of the weights, in their precision."""
+        """The detector that a training state amounts to: with a copy of the moving average of its weights."""
         model = create_model(config, points_to_objects_kwargs=EVERYTHING).to(next(state.model.parameters()))
-        model.load_state_dict(state.model.state_dict())
+        model.load_state_dict(state.ema)
         return cls(config, model)
 
     def __call__(self, pictures: Sequence[Picture], min_confidence: float = 0.1) -> list[Float[np.ndarray, "n 6"]]:

@@ -16,6 +16,11 @@ def to_numpy(module: nn.Module) -> dict[str, np.ndarray]:
     return {name: tensor.detach().cpu().numpy() for name, tensor in _without_counters(module.state_dict()).items()}
 
 
+def copy_weights(module: nn.Module) -> dict[str, Tensor]:
+    """A copy of the state dict, without BatchNorm's `num_batches_tracked`."""
+    return {name: tensor.clone() for name, tensor in _without_counters(module.state_dict()).items()}
+
+
 def _without_counters(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in tensors.items() if not name.endswith("num_batches_tracked")}
 

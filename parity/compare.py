@@ -26,13 +26,13 @@ from centernet_data.recipe import Recipe
 from centernet_jax.train import TrainState as JaxState
 from centernet_jax.weights import to_torch
 from centernet_torch.train import TrainState as TorchState
-from centernet_torch.weights import to_numpy
+from centernet_torch.weights import copy_weights, to_numpy
 from parity import stages
 from parity.difference import Difference, difference, worst
 from parity.match import in_the_same_order
 from parity.numerics import torch_device
 from parity.stages import nhwc
-from parity.transfer import moments_of, to_torch_state
+from parity.transfer import moments_of, moments_of_torch, to_torch_state
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,12 @@ class Pair(NamedTuple):
         params, batch_stats = (cast(detector.variables[part], dtype) for part in ("params", "batch_stats"))
         opt_state = centernet_jax.train.create_optimizer(recipe).init(params)
         network = centernet_jax.create_model(detector.config)
-        ours = JaxState(jnp.zeros((), int), params, batch_stats, opt_state, network, recipe)
+        ema = jax.tree.map(jnp.copy, {"params": params, "batch_stats": batch_stats})
+        ours = JaxState(jnp.zeros((), int), params, batch_stats, opt_state, ema, network, recipe)
         model = centernet_torch.create_model(detector.config).to(torch_device(), getattr(torch, dtype))
         model.load_state_dict(other.model.state_dict())
-        theirs = TorchState(0, model, centernet_torch.train.create_optimizer(model, recipe), recipe)
+        optimizer = centernet_torch.train.create_optimizer(model, recipe)
+        theirs = TorchState(0, model, optimizer, copy_weights(model), recipe)
         return cls(detector.config, ours, theirs)
 
 
@@ -183,13 +185,16 @@ def _of_stage(tensors: dict[str, np.ndarray], stage: str) -> dict[str, np.ndarra
 
 
 def compare_learning_rates(recipe: Recipe) -> Iterator[Difference]:
-    """The schedule, at every step and some behind its end."""
-    steps = range(recipe.total_steps + 3)
-    # optax counts in int32
-    ours = [float(centernet_jax.train.learning_rate(jnp.int32(step), recipe)) for step in steps]
-    theirs = [float(centernet_torch.train.learning_rate(step, recipe)) for step in steps]
+    """Both schedules, at every step and some behind their end."""
+    steps, ours, theirs = range(recipe.total_steps + 3), {}, {}
+    for schedule in ("cosine", "drops"):
+        scheduled = replace(recipe, schedule=schedule)
+        # optax counts in int32
+        own = jax.vmap(partial(centernet_jax.train.learning_rate, recipe=scheduled))(jnp.array(steps, jnp.int32))
+        ours[schedule] = np.asarray(own, float)
+        theirs[schedule] = np.array([centernet_torch.train.learning_rate(step, scheduled) for step in steps], float)
     bound = 1e-12 if jax.config.jax_enable_x64 else 1e-6
-    yield difference("learning rate", {"step": np.array(ours)}, {"step": np.array(theirs)}, bound)
+    yield difference("learning rate", ours, theirs, bound)
 
 
 def train(pair: Pair, batches: Sequence[Batch]) -> tuple[Pair, dict, dict]:
@@ -207,12 +212,12 @@ def train(pair: Pair, batches: Sequence[Batch]) -> tuple[Pair, dict, dict]:
 
 
 def compare_trained(pair: Pair, ours: dict, theirs: dict, bound: float, name: str) -> Iterator[Difference]:
-    """Metrics of all steps, then Adam's moments, parameters and running statistics behind the last one."""
-    for part in ("learning_rate", "loss"):
+    """Metrics of all steps, then Adam's moments, parameters, running statistics and the average of both behind the
+    last one."""
+    for part in ("learning_rate", "loss", "gradient_norm"):
         yield difference(f"{name}: {part}", {part: ours[part]}, {part: theirs[part]}, bound)
-    adam = {n: pair.torch.optimizer.state[p] for n, p in pair.torch.model.named_parameters()}
-    for moment, key in zip(moments_of(pair.jax), ("exp_avg", "exp_avg_sq"), strict=True):
-        other = {n: state[key].cpu().numpy() for n, state in adam.items()}
+    moments = zip(("exp_avg", "exp_avg_sq"), moments_of(pair.jax), moments_of_torch(pair.torch), strict=True)
+    for key, moment, other in moments:
         # Each stage by itself: a squared gradient of the trunk is nothing beside one of the head.
         parts = [(_of_stage(moment, part), _of_stage(other, part)) for part in stages.forward_stages(pair.config.depth)]
         yield worst(difference(f"{name}: {key}", *sides, bound) for sides in parts)
@@ -221,10 +226,13 @@ def compare_trained(pair: Pair, ours: dict, theirs: dict, bound: float, name: st
     for part, belongs in parts.items():
         own, others = ({n: t for n, t in side.items() if belongs(n)} for side in (weights, other))
         yield difference(f"{name}: {part}", own, others, bound)
+    average = {n: tensor.cpu().numpy() for n, tensor in pair.torch.ema.items()}
+    yield difference(f"{name}: average", to_torch(pair.jax.ema), average, bound)
     counts = {"step": int(pair.jax.step)}
     for path, count in optax.tree_utils.tree_get_all_with_path(pair.jax.opt_state, "count"):
         counts[f"of the optimizer{jax.tree_util.keystr(path)}"] = int(count)
-    (step,) = {int(state["step"]) for state in adam.values()}
+    moved = [p for p in pair.torch.model.parameters() if p.grad is not None]
+    (step,) = {int(pair.torch.optimizer.state[p]["step"]) for p in moved}
     yield difference(f"{name}: count", counts, dict.fromkeys(counts, step) | {"step": pair.torch.step}, 0)
 
 

@@ -105,8 +105,10 @@ def _jax_gradients(state: JaxState, batch: dict):
 def torch_gradients(state: TorchState, batch: dict) -> tuple[Tensors, Tensors, Tensors]:
     """The same, in torch. The running statistics of the model stay as they are."""
     kept = {name: tensor.clone() for name, tensor in state.model.state_dict().items()}
+    state.model.zero_grad(set_to_none=True)
     losses = centernet_torch.train.loss_and_gradients(state, batch)
-    gradients = {name: p.grad.cpu().numpy() for name, p in state.model.named_parameters()}
+    parameters = dict(state.model.named_parameters())
+    gradients = {n: (torch.zeros_like(p) if p.grad is None else p.grad).cpu().numpy() for n, p in parameters.items()}
     statistics = {name: value.copy() for name, value in to_numpy(state.model).items() if "running" in name}
     state.model.load_state_dict(kept)
     return by_name(losses.cpu().numpy()), gradients, statistics

@@ -6,8 +6,18 @@ from centernet_data.model_file import ModelConfig
 from centernet_data.recipe import Recipe
 
 CLASSES = ("one", "two", "three")
-# No stage of the optimizer is idle: warm-up, cosine, clipping that bites, decay.
-RECIPE = Recipe(learning_rate=1e-3, total_steps=22, warmup_steps=5, weight_decay=0.01, clip_norm=1.0)
+# No stage of the optimizer is idle: warm-up, cosine, clipping that bites, decay, an average whose decay soon
+# is at its highest, two batches per step, a slower trunk.
+RECIPE = Recipe(
+    learning_rate=1e-3,
+    total_steps=22,
+    warmup_steps=5,
+    weight_decay=0.01,
+    clip_norm=1.0,
+    ema_decay=0.15,
+    accumulate=2,
+    backbone_rate=0.5,
+)
 # Every layer of a ResNet-18 in a narrow neck and head: quick to compile.
 SMALL = ModelConfig(CLASSES, (64, 64), depth=18, hidden_channels=(24, 16), out_channels=8, head_channels=8)
 

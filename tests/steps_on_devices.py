@@ -20,7 +20,7 @@ from centernet_data.model_file import ModelConfig  # noqa: E402
 from centernet_data.recipe import Recipe  # noqa: E402
 from centernet_jax.train import create_state, on_all_devices, train_step  # noqa: E402
 
-SIDE, PICTURES, STEPS = 64, 8, 3
+SIDE, PICTURES, STEPS = 64, 16, 3
 
 
 def batch(step):
@@ -35,7 +35,8 @@ def batch(step):
 
 
 assert jax.device_count() == int(devices) * processes
-state = create_state(ModelConfig(("a", "b"), (SIDE, SIDE), depth=18), Recipe(learning_rate=1e-3, total_steps=10))
+recipe = Recipe(learning_rate=1e-3, total_steps=10, accumulate=2)
+state = create_state(ModelConfig(("a", "b"), (SIDE, SIDE), depth=18), recipe)
 state = on_all_devices(jax.tree.map(lambda array: array.astype(dtype) if array.ndim else array, state))
 share = slice(process * PICTURES // processes, (process + 1) * PICTURES // processes)
 results = {}

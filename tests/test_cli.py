@@ -16,6 +16,7 @@ from safetensors.numpy import load_file, save_file
 
 import centernet_jax
 import centernet_torch
+from centernet_data.batches import Batches
 from centernet_data.cli import main
 from centernet_data.config import Eval, Predict, Train
 from centernet_data.evaluation import NAMES
@@ -23,6 +24,7 @@ from centernet_data.images import read_image
 from centernet_data.model_file import ModelConfig, read_model_file, write_model_file
 from centernet_data.recipe import Recipe
 from centernet_data.run_folder import FILES
+from centernet_data.source import open_train_and_val
 from centernet_data.transforms import Augmentation
 
 BACKENDS = pytest.mark.parametrize("backend", ["jax", "torch"])
@@ -190,9 +192,13 @@ def test_bad_pretrained_files_are_refused(tmp_path, refused, backend):
         (("--image-size", 0), "--image-size must be one or two multiples of 32, not 0"),
         (("--epochs", 0), "--epochs must be greater than 0"),
         (("--epochs", "inf"), "--epochs must be greater than 0"),
+        (("--backbone-rate", -1), "--backbone-rate must be at least 0 and finite"),
+        (("--backbone-rate", 0), "--backbone-rate 0 freezes the ResNet, which takes a --pretrained one"),
+        (("--accumulate", 0), "--accumulate must be greater than 0"),
         (("--batch-size", -1), "--batch-size must be greater than 0"),
         (("--checkpoint-every", 0), "--checkpoint-every must be greater than 0"),
         (("--learning-rate", "nan"), "--learning-rate must be greater than 0"),
+        (("--ema-decay", 1), "--ema-decay must be at least 0 and less than 1, not 1.0"),
         (("--warmup", 1), "--warmup must be at least 0 and less than 1"),
         (("--weight-decay", "nan"), "--weight-decay, --seed and --workers must be at least 0"),
         (("--seed", -1), "--weight-decay, --seed and --workers must be at least 0"),
@@ -477,6 +483,19 @@ def test_the_same_seed_gives_the_same_model_and_overwrite_replaces_a_run(runs, t
         np.testing.assert_array_equal(tensor, second[name], err_msg=name)
     assert len((out / "metrics.jsonl").read_text().splitlines()) == 4
     assert (out / "notes.txt").read_text() == "mine"
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_names_the_pictures(tmp_path, refused):
+    data = make_data(tmp_path)
+    arguments = ("--data", data, "--out", tmp_path / "run", "--backend", "torch", *TINY, "--learning-rate", 1e30)
+    message = refused("train", *arguments)
+    assert "the loss became nan at step 1; a lower --learning-rate may help" in message
+    pictures, _ = open_train_and_val(str(data))
+    batches = Batches(pictures, 2, (64, 64), "letterbox", Augmentation(), seed=0)
+    names = [pictures.sample(batches.index(1, slot)).name for slot in (0, 1)]
+    assert message.endswith(f"of that step: {', '.join(names)}\n")
+    metrics = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in metrics] == [0]  # nothing of the steps before is lost
 
 
 def test_training_on_the_same_data_as_tfds_keeps_it(runs, tmp_path):

@@ -59,7 +59,7 @@ def test_eight_devices_in_float32(tmp_path, on_one):
     """The first step's losses; behind it float32 trainings part, whoever computes them (parity/README.md)."""
     finish(start(tmp_path / "eight.npz", 8, "float32"))
     found, expected = (
-        {name: value for name, value in numbers.items() if name.startswith("0 ")}
+        {name: value for name, value in numbers.items() if name.startswith("0 ") and "norm" not in name}
         for numbers in (results(tmp_path / "eight.npz"), on_one("float32"))
     )
     assert found.keys() == {"0 heatmap", "0 offset", "0 size", "0 loss", "0 learning_rate"}

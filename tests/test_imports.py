@@ -149,6 +149,7 @@ def names(path):
 # What one side defines and the other need not, by file.
 JAX_ONLY = {
     "backbone.py": {
+        "to_dtype_of_input",  # what torch.autocast does there
         "conv_general_dilated",  # torch needs no other form for the smallest maps, as follow here
         "halving_conv",
         "conv_by_product",
@@ -165,6 +166,7 @@ TORCH_ONLY = {
     "train.py": {"clip_by_global_norm"},  # optax ships it
     "weights.py": {
         "to_numpy",  # the counterpart of to_torch
+        "copy_weights",  # what jax.tree.map(jnp.copy, variables) is there
         "read_tensors",  # the jax side reads torch's files by centernet_data.torch_file, which needs no torch
     },
 }

@@ -23,11 +23,12 @@ def state():
 def test_the_training_step_lowers(state, platform):
     batch = {"image": IMAGES, "objects": jax.ShapeDtypeStruct((2, 5, 6), np.float32)}
 
-    def step(variables, opt_state, batch):
-        stepped, metrics = _train_step(state.replace(**variables, opt_state=opt_state), batch)
-        return stepped.variables, stepped.opt_state, metrics
+    def step(variables, opt_state, ema, batch):
+        stepped, metrics = _train_step(state.replace(**variables, opt_state=opt_state, ema=ema), batch)
+        return stepped.variables, stepped.opt_state, stepped.ema, metrics
 
-    program = jax.export.export(jax.jit(step), platforms=[platform])(state.variables, state.opt_state, batch)
+    arguments = (state.variables, state.opt_state, state.ema, batch)
+    program = jax.export.export(jax.jit(step), platforms=[platform])(*arguments)
     assert program.platforms == (platform,)
     assert "stablehlo.convolution" in program.mlir_module()
 

@@ -13,7 +13,8 @@ PICTURES = [np.random.default_rng(i).integers(0, 256, (50 + 9 * i, 80, 3), np.ui
 
 def differences():
     """All stages, lazily, of a small model: the batches hold collisions, borders and a full image."""
-    mixed = [batch(kind, SMALL.image_size, 1, seed) for seed, kind in enumerate(("colliding", "border", "full"))]
+    kinds = ("colliding", "border", "full", "one")
+    mixed = [batch(kind, SMALL.image_size, 1, seed) for seed, kind in enumerate(kinds)]
     batches = [{name: np.concatenate([one[name] for one in mixed]) for name in ("image", "objects")}] * 2
     pair = Pair.fresh(SMALL, RECIPE, dtype="float64")
     return compare(pair, batches, PICTURES, BOUNDS["float64"])

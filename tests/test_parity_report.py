@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from parity_cases import RECIPE, SMALL
 
 import centernet_jax
@@ -92,8 +91,7 @@ def save_model(path, classes):
     """Untrained, but with scores that differ from place to place."""
     config = replace(SMALL, classes=classes)
     state = centernet_torch.create_state(config, RECIPE)
-    with torch.no_grad():
-        state.model.head.heatmap.conv2.weight.mul_(300)
+    state.ema["head.heatmap.conv2.weight"].mul_(300)
     centernet_torch.Detector.of(state, config).save(path)
 
 

@@ -10,6 +10,7 @@ from parity_cases import CLASSES, KINDS, RECIPE, assert_all_agree, batch
 import centernet_jax
 import centernet_torch
 from centernet_data.model_file import ModelConfig
+from centernet_torch.weights import copy_weights
 from parity import stages
 from parity.compare import BOUNDS, Pair, compare_forward, compare_gradients, compare_targets
 from parity.numerics import numerics
@@ -104,7 +105,8 @@ def test_weights_that_come_from_torch(case):
     model = state.model.to(next(pair.torch.model.parameters()).dtype)
     optimizer = centernet_torch.train.create_optimizer(model, state.recipe)
     state, _ = centernet_torch.train_step(
-        state._replace(model=model, optimizer=optimizer), batch("full", pair.config.image_size, seed=5)
+        state._replace(model=model, optimizer=optimizer, ema=copy_weights(model)),
+        batch("full", pair.config.image_size, seed=5),
     )
     drawn = Pair(pair.config, to_jax_state(state, pair.config), state)
     assert_all_agree(compare_gradients(drawn, batch("full", pair.config.image_size), bounds))

@@ -1,15 +1,27 @@
 """Twenty steps from the same weights on the same batches, then both detectors on one data set."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from parity_cases import RECIPE, assert_all_agree
+from parity_cases import RECIPE, SMALL, assert_all_agree, batch
 
 import centernet_torch
 from centernet_data.batches import Batches
 from centernet_data.evaluation import average_precision
 from centernet_data.model_file import ModelConfig
 from centernet_data.transforms import NO_AUGMENTATION
-from parity.compare import BOUNDS, Pair, compare_boxes, compare_forward, compare_trained, train
+from centernet_jax.weights import to_torch
+from centernet_torch.weights import to_numpy
+from parity.compare import (
+    BOUNDS,
+    Pair,
+    compare_boxes,
+    compare_forward,
+    compare_gradients,
+    compare_trained,
+    train,
+)
 from parity.dataset import compare_dataset
 from parity.match import in_the_same_order
 from parity.numerics import numerics
@@ -49,8 +61,34 @@ def test_training_did_what_it_is_for(trained):
     assert metrics["loss"][-4:].mean() < 0.7 * metrics["loss"][:4].mean()
     rates = metrics["learning_rate"]
     assert rates[0] < rates[4] == rates.max() > rates[-1] > 0
-    decayed = pair.torch.optimizer.param_groups
-    assert [group["weight_decay"] for group in decayed] == [RECIPE.weight_decay, 0]
+    groups = pair.torch.optimizer.param_groups
+    expected = {(RECIPE.backbone_rate * rates[-1], RECIPE.weight_decay), (RECIPE.backbone_rate * rates[-1], 0)}
+    expected |= {(rates[-1], RECIPE.weight_decay), (rates[-1], 0)}
+    assert {(group["lr"], group["weight_decay"]) for group in groups} == expected
+
+
+def test_a_frozen_trunk_agrees():
+    with numerics("float64"):
+        pair = Pair.fresh(SMALL, replace(RECIPE, backbone_rate=0.0), dtype="float64")
+        batches = [batch("full", SMALL.image_size, 4, seed) for seed in range(3)]
+        assert_all_agree(compare_gradients(pair, batches[0], BOUNDS["float64"]))
+        trained = train(pair, batches)
+        assert_all_agree(compare_trained(*trained, BOUNDS["float64"].training, "step 3"))
+    before, after = to_numpy(pair.torch.model), to_numpy(trained[0].torch.model)
+    same = {name for name in after if (after[name] == before[name]).all()}
+    assert same == {name for name in after if name.startswith("backbone.resnet.")}
+
+
+def test_rematerialisation_changes_nothing():
+    trained = []
+    with numerics("float64"):
+        for remat in (False, True):
+            pair = Pair.fresh(SMALL, replace(RECIPE, remat=remat), dtype="float64")
+            trained.append(train(pair, [batch("full", SMALL.image_size, 4, seed) for seed in range(2)])[0])
+    for weights in (lambda pair: to_torch(pair.jax.variables), lambda pair: to_numpy(pair.torch.model)):
+        plain, saving = map(weights, trained)
+        for name, tensor in plain.items():
+            np.testing.assert_allclose(saving[name], tensor, rtol=1e-10, atol=1e-10, err_msg=name)
 
 
 @pytest.mark.parametrize("mode", ["train", "eval"])

@@ -92,6 +92,7 @@ def test_training_goes_on_where_it_came_from():
             tensors = to_numpy(found.model)
             for name, tensor in to_numpy(expected.model).items():
                 np.testing.assert_allclose(tensors[name], tensor, rtol=1e-8, atol=1e-8)
+                np.testing.assert_allclose(found.ema[name], expected.ema[name], rtol=1e-8, atol=1e-8)
 
 
 @pytest.fixture(scope="module")

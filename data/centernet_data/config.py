@@ -50,7 +50,10 @@ class Train:
     epochs: float = 3
     """How often each picture is shown."""
     batch_size: int = 16
-    """Pictures per step."""
+    """Pictures per batch."""
+    accumulate: int = 1
+    """Batches per step, whose gradients are averaged: a larger batch in the memory of a small one, but for batch
+    normalisation, which sees the small ones."""
     image_size: Annotated[tuple[int, ...], tyro.conf.arg(metavar="S | H W")] = (64,)
     """Size of the network's input in pixels, one number for a square; multiples of 32."""
     resize: Resize = "letterbox"
@@ -60,13 +63,24 @@ class Train:
     pretrained: Path | None = None
     """A torchvision-format ResNet file (.pth or .safetensors) of that depth to start from."""
     learning_rate: float = 1e-3
-    """AdamW's highest rate, reached after the warm-up; a cosine then takes it to zero."""
+    """AdamW's highest rate, reached after the warm-up."""
+    backbone_rate: float = 1.0
+    """Factor on the rate of the ResNet, for a --pretrained one. 0 freezes it, batch normalisation included."""
     warmup: float = 0.05
     """Share of the steps in which the rate rises."""
+    schedule: Literal["cosine", "drops"] = "cosine"
+    """How it falls then: by a cosine to zero, or to a tenth at 90/140 of the run and a hundredth at 120/140."""
     weight_decay: float = 1e-4
     """Decoupled, on kernels only."""
     clip_norm: float = 35.0
-    """Bound on the norm of all gradients together."""
+    """Bound on the norm of all gradients together, which metrics.jsonl has as gradient_norm."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """In which the network trains; bfloat16 for accelerators, with float32 weights, statistics and losses."""
+    remat: bool = False
+    """Compute the ResNet's blocks anew for their gradients: less memory, more time, the same result."""
+    ema_decay: float = 0.999
+    """Decay of the moving average of the weights, by which the model is evaluated and saved; it is lower in the first
+    steps. 0: the last weights alone."""
     targets: Literal["adaptive", "exact", "fixed"] = "adaptive"
     """Spread of the heatmap's peaks: the authors' by object size; with its roots solved right; one for all."""
     augment: bool = True
@@ -87,14 +101,20 @@ class Train:
     """Which of the two twins trains."""
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size", "learning_rate", "clip_norm", "checkpoint_every"):
+        for name in ("epochs", "batch_size", "accumulate", "learning_rate", "clip_norm", "checkpoint_every"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(
                     f"--{name.replace('_', '-')} must be greater than 0 and finite, not {getattr(self, name)}"
                 )
         require_image_size(self.image_size)
+        if not 0 <= self.backbone_rate < math.inf:
+            raise ValueError(f"--backbone-rate must be at least 0 and finite, not {self.backbone_rate}")
+        if self.backbone_rate == 0 and not self.pretrained:
+            raise ValueError("--backbone-rate 0 freezes the ResNet, which takes a --pretrained one")
         if not 0 <= self.warmup < 1:
             raise ValueError(f"--warmup must be at least 0 and less than 1, not {self.warmup}")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"--ema-decay must be at least 0 and less than 1, not {self.ema_decay}")
         if not 0 <= self.weight_decay < math.inf or min(self.seed, self.workers) < 0:
             raise ValueError("--weight-decay, --seed and --workers must be at least 0")
         told = (self.processes, self.process)

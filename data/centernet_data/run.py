@@ -44,6 +44,13 @@ class Run:
         """Begins to save a checkpoint. ValueError if this or the last one cannot be saved."""
         self._checkpoints.save(self.step, self.state, Record(self.settings, len(self.metrics)))
 
+    @property
+    def last_checkpoint(self) -> str:
+        """What is said of it where a run fails."""
+        self._checkpoints.wait()
+        steps = self._checkpoints.steps
+        return f"the last checkpoint is of step {steps[-1]}" if steps else "there is no checkpoint yet"
+
     def rate(self, ap: float | None) -> None:
         """Notes the AP of the checkpoint that was saved at this step."""
         self._checkpoints.rate(self.step, ap)
@@ -68,6 +75,10 @@ class FollowingRun(Run):
 
     def save(self) -> None:
         """The first process does."""
+
+    @property
+    def last_checkpoint(self) -> str:
+        return "the first process knows of the checkpoints"
 
     def rate(self, ap: float | None) -> None:
         """The first process does."""

@@ -46,7 +46,8 @@ def train(config: Train) -> dict:
     train_set, val_set = open_train_and_val(config.data)
     _describe(console, config, train_set, val_set)
     augmentation = config.augmentation if config.augment and _is_stored(train_set) else NO_AUGMENTATION
-    batches = Batches(train_set, config.batch_size, config.hw, config.resize, augmentation, config.seed, share)
+    pictures_per_step = config.batch_size * config.accumulate
+    batches = Batches(train_set, pictures_per_step, config.hw, config.resize, augmentation, config.seed, share)
     model_config = ModelConfig(train_set.classes, config.hw, config.resize, config.depth)
     recipe = recipe_of(config, len(train_set))
     state = backend.create_state(model_config, recipe, config.seed, config.pretrained)
@@ -112,13 +113,19 @@ def _is_stored(dataset: Dataset | None) -> bool:
 
 def recipe_of(config: Train, pictures: int) -> Recipe:
     """The recipe whose schedule fits the epochs over so many pictures."""
-    total_steps = math.ceil(config.epochs * pictures / config.batch_size)
+    total_steps = math.ceil(config.epochs * pictures / (config.batch_size * config.accumulate))
     return Recipe(
         learning_rate=config.learning_rate,
         total_steps=total_steps,
         warmup_steps=round(config.warmup * total_steps),
+        schedule=config.schedule,
+        backbone_rate=config.backbone_rate,
         weight_decay=config.weight_decay,
         clip_norm=config.clip_norm,
+        ema_decay=config.ema_decay,
+        accumulate=config.accumulate,
+        precision=config.precision,
+        remat=config.remat,
         targets=config.targets,
     )
 
@@ -148,8 +155,7 @@ def _steps(
         for step, batch in enumerate(batches.prefetched(run.step, total_steps, workers), run.step):
             state, values = backend.train_step(state, batch)
             values = {name: float(value) for name, value in values.items()}
-            if not math.isfinite(values["loss"]):
-                raise ValueError(f"the loss became {values['loss']} at step {step}; a lower --learning-rate may help")
+            _require_finite(values, step, batches, run)
             now = time.perf_counter()
             if last_time is not None:  # the first step compiles
                 recent = batches.batch_size / (now - last_time)
@@ -162,6 +168,19 @@ def _steps(
                 signals = backend.gather(np.array(stop.signal or 0))
                 stop.signal = int(signals.max()) or None
             stop.check()
+
+
+def _require_finite(values: dict[str, float], step: int, batches: Batches, run: Run) -> None:
+    """ValueError for a loss, or a gradient, that is no number any more; it names the pictures that it came from, and
+    the last checkpoint."""
+    for name, what in (("loss", "the loss"), ("gradient_norm", "the norm of the gradient")):
+        if not math.isfinite(values[name]):
+            slots = range(batches.batch_size)
+            pictures = ", ".join(batches.dataset.sample(batches.index(step, slot)).name for slot in slots)
+            raise ValueError(
+                f"{what} became {values[name]} at step {step}; a lower --learning-rate may help, or a look at the "
+                f"pictures of that step: {pictures}; {run.last_checkpoint}"
+            )
 
 
 def _progress(console: Console) -> Progress:
