@@ -78,9 +78,11 @@ def test_the_tables_fit_into_80_columns():
     failed = Process(COMPILED, "detection", TASK, failed="ended with status 1: no compiler")
     done = Process(JAX, "training", TASK, 31.26, 9.0, 3 * 2**20)
     text = printed(report.print_timings, [TRAINING, LOSS]) + printed(report.print_processes, [done, failed])
-    assert "training step          0.50           0.7    2.0            1.6" in text
-    assert "training step, 4 of 64 x 96: JAX          31.3      9.0         3" in text
-    assert "detection, 4 of 64 x 96: torch.compile ended with status 1: no compiler" in text
+    assert max(map(len, text.splitlines())) <= 80
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert "training step 0.50 0.7 2.0 1.6" in lines
+    assert "training step, 4 of 64 x 96: JAX 31.3 9.0 3" in lines
+    assert "detection, 4 of 64 x 96: torch.compile ended with status 1: no compiler" in lines
     assert printed(report.print_timings, []) == ""
 
 

@@ -83,7 +83,7 @@ def print_processes(found: Sequence[Process], console: Console) -> None:
             cells = (f"{one.cold_seconds:.1f}", f"{one.warm_seconds:.1f}", f"{one.peak_bytes / 2**20:,.0f}")
         table.add_row(f"{NAMES[one.part]}, {sizes(one.task)}: {one.side}", *cells)
     _show(console, table)
-    _say(console, "Seconds from program start to the first result, with nothing and with all compiled before.")
+    _say(console, "Seconds from program start to the first result, nothing or all compiled before.")
     for one in found:
         if one.failed:
             _say(console, f"{NAMES[one.part]}, {sizes(one.task)}: {one.side} {one.failed}")
