@@ -38,6 +38,8 @@ def _to_save(value):
 
 
 def _restored(old, value):
+    if isinstance(old, dict):
+        return {name: tensor.to(old[name].device) for name, tensor in value.items()}
     if not hasattr(old, "load_state_dict"):
         return value
     old.load_state_dict(value)

@@ -1,8 +1,9 @@
-"""`python -m parity`, which is `centernet parity`."""
+"""`python -m parity`, which is `centernet parity`, and `python -m parity bench`, which is `centernet bench`."""
 
 import sys
 
 from centernet_data.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main(["parity", *sys.argv[1:]]))
+    arguments = sys.argv[1:]
+    sys.exit(main(arguments if arguments[:1] == ["bench"] else ["parity", *arguments]))

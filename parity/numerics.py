@@ -2,17 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import torch
 
-DType = Literal["float64", "float32"]
+from centernet_data.config import Device, DType
 
 
 @contextmanager
-def numerics(dtype: DType, device: Literal["cpu", "gpu"] = "cpu") -> Iterator[None]:
+def numerics(dtype: DType, device: Device = "cpu") -> Iterator[None]:
     """float64 switched on in JAX if asked for, TF32 off in both, and JAX on `device`. ValueError if it is not there."""
     try:
         jax_device = jax.devices(device)[0]

@@ -3,6 +3,8 @@ only when asked."""
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -27,13 +29,27 @@ def open_backend(name: str) -> ModuleType:
 def open_parity() -> ModuleType:
     """`parity.command`, which needs both frameworks. ValueError if one is not installed."""
     _keep_compiled_programs()
-    try:
+    with _both_needed("parity"):
         from parity import command
+    return command
+
+
+def open_bench() -> ModuleType:
+    """`parity.bench.command`, which needs both frameworks. ValueError if one is not installed."""
+    _keep_compiled_programs()
+    with _both_needed("bench"):
+        from parity.bench import command
+    return command
+
+
+@contextmanager
+def _both_needed(command: str) -> Iterator[None]:
+    try:
+        yield
     except ModuleNotFoundError as error:
         raise ValueError(
-            f'parity needs both backends, but {error.name} is not installed (pip install -e ".[torch]")'
+            f'{command} needs both backends, but {error.name} is not installed (pip install -e ".[torch]")'
         ) from error
-    return command
 
 
 def open_data_loader() -> ModuleType | None:

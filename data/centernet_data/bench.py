@@ -13,7 +13,7 @@ from rich.table import Table
 
 from centernet_data.backends import open_data_loader
 from centernet_data.batches import AHEAD, Batches
-from centernet_data.config import Bench
+from centernet_data.config import DataBench
 from centernet_data.run_folder import write_text
 from centernet_data.source import open_dataset, require_pictures
 from centernet_data.transforms import Augmentation, warp
@@ -21,7 +21,7 @@ from centernet_data.transforms import Augmentation, warp
 ROUNDS = 3  # in which all ways of making batches take turns
 
 
-def run_bench(config: Bench) -> dict:
+def run_bench(config: DataBench) -> dict:
     """Measures, prints two tables, writes the JSON if asked; returns what it holds. ValueError for bad input."""
     if config.json and not config.json.parent.is_dir():
         raise ValueError(f"{config.json}: its folder does not exist")
@@ -101,7 +101,7 @@ def _rate(made: Iterator, batch_size: int, workers: int, steps: int) -> float:
     return rate
 
 
-def _print(config: Bench, pictures: int, numbers: dict) -> None:
+def _print(config: DataBench, pictures: int, numbers: dict) -> None:
     console = Console()
     height, width = config.hw
     console.print(

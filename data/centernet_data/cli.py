@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from centernet_data.config import Bench, Check, Eval, Parity, Predict, Prepare, Render, Runs, Subset, Train
+from centernet_data.config import Bench, Check, DataBench, Eval, Parity, Predict, Prepare, Render, Runs, Subset, Train
 from centernet_data.interrupts import Interrupted
 
 DataCommand = (
@@ -15,7 +15,7 @@ DataCommand = (
     | Annotated[Subset, tyro.conf.subcommand("subset")]
     | Annotated[Render, tyro.conf.subcommand("render")]
     | Annotated[Prepare, tyro.conf.subcommand("prepare")]
-    | Annotated[Bench, tyro.conf.subcommand("bench")]
+    | Annotated[DataBench, tyro.conf.subcommand("bench")]
 )
 Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
@@ -23,6 +23,7 @@ Command = (
     | Annotated[Predict, tyro.conf.subcommand("predict")]
     | Annotated[Runs, tyro.conf.subcommand("runs")]
     | Annotated[Parity, tyro.conf.subcommand("parity")]
+    | Annotated[Bench, tyro.conf.subcommand("bench")]
     | Annotated[DataCommand, tyro.conf.subcommand("data", description="Look data sets over, and make new ones.")]
 )
 
@@ -48,7 +49,9 @@ def _command_to_resume(arguments: Sequence[str]) -> str:
     return shlex.join(["centernet", *others, "--resume"])
 
 
-def _run(command: Train | Eval | Predict | Runs | Parity | Check | Subset | Render | Prepare | Bench) -> int:
+def _run(
+    command: Train | Eval | Predict | Runs | Parity | Bench | Check | Subset | Render | Prepare | DataBench,
+) -> int:
     # Imported here, so that --help and a mistyped option answer at once.
     if isinstance(command, Train):
         from centernet_data.training import train
@@ -66,6 +69,10 @@ def _run(command: Train | Eval | Predict | Runs | Parity | Check | Subset | Rend
         from centernet_data.backends import open_parity
 
         return open_parity().run(command)
+    elif isinstance(command, Bench):
+        from centernet_data.backends import open_bench
+
+        open_bench().run(command)
     elif isinstance(command, Check):
         from centernet_data.check import run_check
 
@@ -82,7 +89,7 @@ def _run(command: Train | Eval | Predict | Runs | Parity | Check | Subset | Rend
         from centernet_data.preparation import prepare
 
         prepare(command)
-    elif isinstance(command, Bench):
+    elif isinstance(command, DataBench):
         from centernet_data.bench import run_bench
 
         run_bench(command)

@@ -4,13 +4,15 @@ import math
 import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import tyro
 
 from centernet_data.transforms import Augmentation, Resize
 
 Backend = Literal["jax", "torch"]
+Device = Literal["cpu", "gpu"]
+DType = Literal["float32", "float64"]
 
 
 def require_image_size(image_size: tuple[int, ...]) -> None:
@@ -275,7 +277,7 @@ class Prepare:
 
 
 @dataclass(frozen=True)
-class Bench:
+class DataBench:
     """Measure how fast a data set's batches are made: by stage on one thread, and as a whole by worker processes.
 
     Where torch is installed, its DataLoader makes the same batches in turn with this one.
@@ -320,11 +322,11 @@ class Parity:
     """With a model: train and detect on this data set (built-in, a TOML file or tfds:NAME), and compare their AP."""
     split: str = "val"
     """Which section of --data."""
-    dtype: Literal["float64", "float32"] = "float64"
+    dtype: DType = "float64"
     """The precision in which both compute."""
     steps: int = 20
     """How many training steps both take."""
-    device: Literal["cpu", "gpu"] = "cpu"
+    device: Device = "cpu"
     """Where both compute."""
     json: Path | None = None
     """Also write the numbers to this file."""
@@ -334,3 +336,49 @@ class Parity:
             raise ValueError(f"--steps must be at least 1, not {self.steps}")
         if self.data and not self.model:
             raise ValueError("--data needs a model to be checked on it")
+
+
+Part = Literal["forward", "detection", "training", "loss", "decoding", "flops", "process"]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Measure how fast both backends are: in one process, in turn, each at its best; the figure is JAX / torch.
+
+    Parts: forward, the network alone; detection, uint8 pictures in and boxes out; training, one whole step; loss,
+    targets and losses with their gradient; decoding, of the network's output to boxes; flops, the share of a matrix
+    product's speed that forward and training reach, where they are measured; process, how long a process of its own
+    takes to its first step and its first detection, with nothing and with all compiled before, and how much memory.
+    """
+
+    parts: Annotated[tuple[Part, ...], tyro.conf.arg(metavar="PART...")] = get_args(Part)
+    """What is measured: any of forward, detection, training, loss, decoding, flops, process."""
+    batch_sizes: tuple[int, ...] = (8,)
+    """Pictures per step or detection; each size with each of --image-sizes."""
+    image_sizes: tuple[int, ...] = (256,)
+    """Sizes of the network's square input in pixels, multiples of 32."""
+    classes: int = 80
+    """How many classes there are."""
+    objects: int = 128
+    """How many objects each picture has."""
+    depth: Literal[18, 34] = 34
+    """Layers of the ResNet."""
+    dtype: DType = "float32"
+    """The precision in which both compute."""
+    device: Device = "cpu"
+    """Where both compute."""
+    rounds: int = 10
+    """How often each takes its turn, after warm-up."""
+    torch_compile: bool = True
+    """Also give torch its compiler; of its two forms the faster one counts."""
+    json: Path | None = None
+    """Also write all numbers to this file."""
+
+    def __post_init__(self):
+        if not (self.parts and self.batch_sizes and self.image_sizes):
+            raise ValueError("--parts, --batch-sizes and --image-sizes need at least one value each")
+        for side in self.image_sizes:
+            if side < 32 or side % 32:
+                raise ValueError(f"--image-sizes must be multiples of 32, not {side}")
+        if min(*self.batch_sizes, self.classes, self.objects, self.rounds) < 1:
+            raise ValueError("--batch-sizes, --classes, --objects and --rounds must be at least 1")

@@ -1,0 +1,1 @@
+"""How fast the two backends are, side by side: `centernet bench`."""

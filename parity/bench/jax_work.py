@@ -1,0 +1,97 @@
+"""The work that is measured, in JAX. Each function makes all ready and returns the work, to be called many times; a
+call returns when the result is there. `torch_work.py` lies beside it; neither imports the other's framework."""
+
+import os
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import centernet_jax
+from centernet_data.config import Device
+from centernet_jax.detector import EVERYTHING
+from centernet_jax.train import TrainState
+from parity.bench.task import RECIPE, Task
+
+Work = Callable[[], object]
+
+
+def prepare(device: Device, dtype: str) -> None:
+    """Computes on `device`, one of them, and in `dtype` from now on. ValueError if there is no such device."""
+    if device == "cpu":
+        jax.config.update("jax_platforms", "cpu")
+    else:
+        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # or nothing is left for torch
+        if jax.default_backend() != device:
+            raise ValueError(f"--device {device}: JAX finds no such device here")
+    jax.config.update("jax_enable_x64", dtype == "float64")
+
+
+def forward(task: Task) -> Work:
+    """Normalised images to points."""
+    state = _fresh(task)
+    images = centernet_jax.normalize_images(jnp.asarray(task.batch()["image"]), jnp.dtype(task.dtype))
+    network = jax.jit(state.model.apply)
+    return lambda: jax.block_until_ready(network(state.variables, images))
+
+
+def detection(task: Task) -> Work:
+    """uint8 images of the input's size to boxes, numpy to numpy."""
+    detector, images = centernet_jax.Detector.of(_fresh(task), task.config), task.batch()["image"]
+    return lambda: detector.detect(images)
+
+
+def training(task: Task) -> Work:
+    """One whole step on a batch of numpy arrays."""
+    state, batch = _fresh(task), task.batch()
+
+    def step() -> None:
+        nonlocal state
+        state, _ = jax.block_until_ready(centernet_jax.train_step(state, batch))
+
+    return step
+
+
+def loss(task: Task) -> Work:
+    """Objects and logits to targets, losses and the gradient by the logits."""
+    losses = centernet_jax.CenterNetLoss(mode=RECIPE.targets, normalization=RECIPE.normalization, from_logits=True)
+    gradient = jax.jit(jax.value_and_grad(lambda logits, objects: losses(logits, objects).mean(0).sum()))
+    logits, objects = jnp.asarray(task.points()), jnp.asarray(task.batch()["objects"])
+    return lambda: jax.block_until_ready(gradient(logits, objects))
+
+
+def decoding(task: Task) -> Work:
+    """Points with probabilities to boxes."""
+    model = centernet_jax.create_model(task.config, points_to_objects_kwargs=EVERYTHING)
+    points = jnp.asarray(task.points())
+    decode = jax.jit(lambda points: model.apply({}, points, method="decode"))
+    return lambda: jax.block_until_ready(decode(points))
+
+
+def matrix_product(side: int, dtype: str) -> Work:
+    """The product of two square matrices."""
+    left, right = (jnp.asarray(np.random.default_rng(i).random((side, side)), dtype) for i in range(2))
+    product = jax.jit(jnp.matmul)
+    return lambda: jax.block_until_ready(product(left, right))
+
+
+def peak_device_bytes() -> int:
+    """The most that has been in use of the accelerator's memory."""
+    return jax.local_devices()[0].memory_stats()["peak_bytes_in_use"]
+
+
+def _fresh(task: Task) -> TrainState:
+    # The one place that knows in which precision JAX computes.
+    state = centernet_jax.create_state(task.config, RECIPE)
+    return jax.tree.map(lambda a: a.astype(task.dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a, state)
+
+
+WORK: dict[str, Callable[[Task], Work]] = {
+    "forward": forward,
+    "detection": detection,
+    "training": training,
+    "loss": loss,
+    "decoding": decoding,
+}

@@ -1,0 +1,100 @@
+"""What was measured, and what follows from it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import NamedTuple
+
+from parity.bench.task import Task
+from parity.bench.timing import median_ratio
+
+JAX, EAGER, COMPILED = "JAX", "torch", "torch.compile"
+
+
+class Timing(NamedTuple):
+    """Seconds per call in each round, of JAX, torch and, where that could be had, torch.compile."""
+
+    part: str
+    task: Task
+    seconds: Mapping[str, Sequence[float]]
+
+    @property
+    def best_torch(self) -> str:
+        """Which form of torch is the faster one."""
+        return min(self.seconds.keys() - {JAX}, key=lambda name: median(self.seconds[name]))
+
+    @property
+    def ratio(self) -> float:
+        """JAX / torch in images per second: above 1 JAX is faster than torch's faster form."""
+        return median_ratio(self.seconds[self.best_torch], self.seconds[JAX])
+
+    def images_per_second(self, name: str) -> float:
+        return self.task.batch_size / median(self.seconds[name])
+
+    def seconds_of(self, side: str) -> float:
+        """The median of JAX, or of torch's faster form."""
+        return median(self.seconds[JAX if side == JAX else self.best_torch])
+
+    def as_json(self) -> dict:
+        rates = {name: self.images_per_second(name) for name in self.seconds}
+        found = {"part": self.part, "batch_size": self.task.batch_size, "image_size": list(self.task.image_size)}
+        found |= {"ratio": self.ratio, "torch": self.best_torch, "images_per_second": rates}
+        return found | {"seconds": {name: list(values) for name, values in self.seconds.items()}}
+
+
+@dataclass(frozen=True)
+class Share:
+    """What share of the time of `whole` the time of `part`, taken alone, amounts to, by side."""
+
+    part: str
+    whole: str
+    task: Task
+    of: Mapping[str, float]
+
+
+def shares(timings: Sequence[Timing]) -> list[Share]:
+    """Targets and losses in a training step, decoding in a detection, where both were measured."""
+    known = {(one.task, one.part): one for one in timings}
+    found = []
+    for one in timings:
+        whole = {"loss": "training", "decoding": "detection"}.get(one.part)
+        if other := known.get((one.task, whole)):
+            of = {side: one.seconds_of(side) / other.seconds_of(side) for side in (JAX, EAGER)}
+            found.append(Share(one.part, whole, one.task, of))
+    return found
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How much arithmetic a picture takes, and how fast each side does it, beside the limit."""
+
+    part: str
+    task: Task
+    flop_per_image: float
+    limit: float
+    flop_per_second: Mapping[str, float]
+
+
+def speeds(timings: Sequence[Timing], work: Mapping[tuple[Task, str], float], limit: float) -> list[Speed]:
+    """`work`: operations per picture. `limit`: operations per second of a matrix product."""
+    found = []
+    for one in timings:
+        if flop := work.get((one.task, one.part)):
+            rate = {side: flop * one.task.batch_size / one.seconds_of(side) for side in (JAX, EAGER)}
+            found.append(Speed(one.part, one.task, flop, limit, rate))
+    return found
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process of its own, that did one piece of work: seconds until it was first done, with nothing compiled before
+    and with all that compiled, and the most memory that the second such process took. `failed` says why there are no
+    figures."""
+
+    side: str
+    part: str
+    task: Task
+    cold_seconds: float | None = None
+    warm_seconds: float | None = None
+    peak_bytes: int | None = None
+    failed: str | None = None

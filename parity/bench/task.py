@@ -1,0 +1,44 @@
+"""What is measured, and on which input; no framework."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from centernet_data.batches import Batch
+from centernet_data.config import DType
+from centernet_data.model_file import ModelConfig
+from centernet_data.recipe import Recipe
+
+RECIPE = Recipe(learning_rate=1e-4, total_steps=100_000)
+
+
+@dataclass(frozen=True)
+class Task:
+    """The sizes of one measurement. `image_size` is (height, width) in pixels; `objects` counts those in a picture."""
+
+    batch_size: int
+    image_size: tuple[int, int]
+    classes: int
+    objects: int
+    depth: int
+    dtype: DType
+
+    @property
+    def config(self) -> ModelConfig:
+        return ModelConfig(tuple(map(str, range(self.classes))), self.image_size, depth=self.depth)
+
+    def batch(self) -> Batch:
+        """Noise, and objects that lie where they like."""
+        rng, frame = np.random.default_rng(0), np.array(self.image_size)
+        objects = np.ones((self.batch_size, self.objects, 6), np.float32)
+        objects[..., :2] = rng.uniform(0, frame, (*objects.shape[:2], 2))
+        objects[..., 2:4] = rng.uniform(4, frame / 3, (*objects.shape[:2], 2))
+        objects[..., 4] = rng.integers(0, self.classes, objects.shape[:2])
+        return {"image": rng.integers(0, 256, (self.batch_size, *self.image_size, 3), np.uint8), "objects": objects}
+
+    def points(self) -> Float[np.ndarray, "b h4 w4 p"]:
+        """A map of uniform noise in [0, 1), in which every ninth cell is a peak: more than any network's has."""
+        height, width = self.image_size
+        shape = (self.batch_size, height // 4, width // 4, self.classes + 4)
+        return np.random.default_rng(0).random(shape).astype(self.dtype)

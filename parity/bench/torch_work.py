@@ -1,0 +1,122 @@
+"""The work that is measured, in torch. Each function makes all ready and returns the work, to be called many times; a
+call returns when the result is there. `jax_work.py` lies beside it; neither imports the other's framework.
+
+torch is given its best: channels_last (as the backend itself has it), inference mode where nothing is trained, cuDNN's
+own search for the fastest kernels, and with `compiled` `torch.compile`, for inference with frozen weights, so that
+Inductor folds batch normalisation into the convolutions.
+"""
+
+import os
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import centernet_torch
+from centernet_data.config import Device
+from centernet_torch.detector import EVERYTHING
+from centernet_torch.train import TrainState
+from parity.bench.task import RECIPE, Task
+
+Work = Callable[[], object]
+FROZEN = {"freezing": True}
+
+
+def prepare(device: Device, dtype: str) -> None:
+    """Computes on `device`, one of them, and in `dtype` from now on; float32 may use TF32 where there is such, as it
+    may in JAX. ValueError if there is no such device."""
+    if device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    else:
+        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
+        if not torch.cuda.is_available():
+            raise ValueError(f"--device {device}: torch finds no such device here")
+    torch.set_default_dtype(getattr(torch, dtype))
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+
+
+def forward(task: Task, compiled: bool = False) -> Work:
+    """Normalised images to points."""
+    model = _fresh(task).model.eval()
+    if compiled:
+        model.compile(options=FROZEN)
+    images = centernet_torch.normalize_images(_tensor(task.batch()["image"]), getattr(torch, task.dtype))
+    return torch.inference_mode()(lambda: _finished(model(images)))
+
+
+def detection(task: Task, compiled: bool = False) -> Work:
+    """uint8 images of the input's size to boxes, numpy to numpy."""
+    detector, images = centernet_torch.Detector.of(_fresh(task), task.config), task.batch()["image"]
+    if compiled:
+        detector.model.compile(options=FROZEN)
+    return lambda: detector.detect(images)
+
+
+def training(task: Task, compiled: bool = False) -> Work:
+    """One whole step on a batch of tensors that share numpy's memory."""
+    state, batch = _fresh(task), {name: torch.from_numpy(array) for name, array in task.batch().items()}
+    if compiled:
+        state.model.compile()
+
+    def step() -> None:
+        nonlocal state
+        state, metrics = centernet_torch.train_step(state, batch)
+        _finished(metrics)
+
+    return step
+
+
+def loss(task: Task, compiled: bool = False) -> Work:
+    """Objects and logits to targets, losses and the gradient by the logits."""
+    losses = centernet_torch.CenterNetLoss(mode=RECIPE.targets, normalization=RECIPE.normalization, from_logits=True)
+    if compiled:
+        losses.compile()
+    logits, objects = _points(task).requires_grad_(), _tensor(task.batch()["objects"])
+    return lambda: _finished(torch.autograd.grad(losses(logits, objects).mean(0).sum(), logits))
+
+
+def decoding(task: Task, compiled: bool = False) -> Work:
+    """Points with probabilities to boxes."""
+    decode = centernet_torch.create_model(task.config, points_to_objects_kwargs=EVERYTHING).decode
+    decode, points = torch.compile(decode) if compiled else decode, _points(task)
+    return torch.inference_mode()(lambda: _finished(decode(points)))
+
+
+def matrix_product(side: int, dtype: str) -> Work:
+    """The product of two square matrices."""
+    left, right = (_tensor(np.random.default_rng(i).random((side, side))).to(getattr(torch, dtype)) for i in range(2))
+    return lambda: _finished(left @ right)
+
+
+def peak_device_bytes() -> int:
+    """The most that has been in use of the accelerator's memory."""
+    return torch.cuda.max_memory_allocated()
+
+
+def _fresh(task: Task) -> TrainState:
+    return centernet_torch.create_state(task.config, RECIPE)  # in the precision of `prepare`
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    return torch.from_numpy(array).to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _points(task: Task) -> Tensor:
+    return _tensor(task.points()).permute(0, 3, 1, 2)  # laid out in memory as the network leaves it
+
+
+def _finished(result: object) -> object:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return result
+
+
+WORK: dict[str, Callable[..., Work]] = {
+    "forward": forward,
+    "detection": detection,
+    "training": training,
+    "loss": loss,
+    "decoding": decoding,
+}
