@@ -112,6 +112,21 @@ def test_whatever_befalls_a_run_it_ends_as_an_undisturbed_one(
     assert differences(out, references[backend], backend) == []
 
 
+@BACKENDS
+def test_a_run_stopped_in_an_evaluation_on_the_way_evaluates_again(data, tmp_path, monkeypatch, backend):
+    option = ("--evaluate-every", "2")
+    assert train(data, tmp_path / "undisturbed", backend, *option)[::2] == (0, "")
+    lines = metrics_of(tmp_path / "undisturbed")
+    assert [line["step"] for line in lines if "AP" in line] == [3, STEPS]  # of 3 pictures, 2 a step
+    out, evaluate = tmp_path / "run", training.evaluate
+    monkeypatch.setattr(training, "evaluate", lambda *arguments: send(signal.SIGINT) or evaluate(*arguments))
+    assert train(data, out, backend, *option)[0] == 130
+    assert [line["step"] for line in metrics_of(out)] == [0, 1, 2]
+    monkeypatch.undo()
+    assert train(data, out, backend, *option, "--resume")[::2] == (0, "")
+    assert differences(out, tmp_path / "undisturbed", backend) == []
+
+
 def test_without_a_checkpoint_it_starts_from_the_beginning(data, references, tmp_path, at_step, monkeypatch):
     def fail():
         raise ValueError("a mishap")

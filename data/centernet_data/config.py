@@ -51,6 +51,8 @@ class Train:
     """Steps from one checkpoint to the next; a run also saves when it is told to stop."""
     epochs: float = 3
     """How often each picture is shown."""
+    evaluate_every: int = 0
+    """Epochs between evaluations on the validation split; 0: only at the end. The best checkpoint is kept."""
     batch_size: int = 16
     """Pictures per batch."""
     accumulate: int = 1
@@ -117,8 +119,8 @@ class Train:
             raise ValueError(f"--warmup must be at least 0 and less than 1, not {self.warmup}")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"--ema-decay must be at least 0 and less than 1, not {self.ema_decay}")
-        if not 0 <= self.weight_decay < math.inf or min(self.seed, self.workers) < 0:
-            raise ValueError("--weight-decay, --seed and --workers must be at least 0")
+        if not 0 <= self.weight_decay < math.inf or min(self.seed, self.workers, self.evaluate_every) < 0:
+            raise ValueError("--weight-decay, --seed, --workers and --evaluate-every must be at least 0")
         told = (self.processes, self.process)
         if (self.coordinator in (None, "auto")) != (told == (None, None)) or (None in told) != (told == (None, None)):
             raise ValueError("--processes and --process go with --coordinator HOST:PORT, all three or none")

@@ -62,24 +62,45 @@ def train(config: Train) -> dict:
             _start(run, config, console)
         if share[1] > 1:
             run.step, run.state = backend.as_in_the_first(run.step, run.state)
+
+        def evaluate_now() -> dict:
+            run.save()
+            detector = backend.Detector.of(run.state, model_config)
+            results = evaluate(_stoppable(detector, stop), val_set, share, backend.gather)
+            run.note({"step": run.step, "epoch": batches.epoch_of(run.step), **without_nan(results)})
+            run.rate(without_nan(results["AP"]))
+            return results
+
+        due = _steps_to_evaluate(config, batches, recipe.total_steps) if val_set is not None else set()
+        if run.step in due:  # gone on from there: what was measured then was cut off
+            evaluate_now()
         for state, line in _steps(backend, run, batches, recipe.total_steps, config.workers, console, stop):
             run.advance(state, line)
             if run.step % config.checkpoint_every == 0:
                 run.save()
+            if run.step in due:
+                results = evaluate_now()
+                console.print(f"epoch {batches.epoch_of(run.step):.1f}: AP {results['AP']:.3f}", highlight=False)
         run.save()
         detector = backend.Detector.of(run.state, model_config)
         if is_first:
             detector.save(folder.model)
         if val_set is not None:
-            results = evaluate(_stoppable(detector, stop), val_set, share, backend.gather)
-            run.note({"step": run.step, "epoch": config.epochs, **without_nan(results)})
-            run.rate(without_nan(results["AP"]))
-            console.print(report(results), highlight=False)
+            console.print(report(evaluate_now()), highlight=False)
         if is_first:
             save_curves(run.metrics, folder.curves)
             draw_predictions(detector, val_set or train_set, folder)
     console.print(f"the run is in {folder.path}", highlight=False, soft_wrap=True)
     return run.metrics[-1]
+
+
+def _steps_to_evaluate(config: Train, batches: Batches, total_steps: int) -> set[int]:
+    """After which steps, of those before the last, as many epochs as `evaluate_every` have gone by once more."""
+    if not config.evaluate_every:
+        return set()
+    turns = range(1, math.ceil(config.epochs / config.evaluate_every))
+    steps = {math.ceil(turn * config.evaluate_every * len(batches.dataset) / batches.batch_size) for turn in turns}
+    return steps - {total_steps}
 
 
 def _start(run: Run, config: Train, console: Console) -> None:
