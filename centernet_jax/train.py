@@ -186,7 +186,7 @@ def split_over_devices(batch: Batch) -> Batch:
 def loss_and_gradients(state: TrainState, batch: Batch) -> tuple[Float[Array, "3"], dict, dict]:
     """The three losses as means over the batch, the gradient of their sum by each parameter, and new `batch_stats`."""
     loss = CenterNetLoss(normalization=state.recipe.normalization, mode=state.recipe.targets, from_logits=True)
-    dtype = jnp.bfloat16 if state.recipe.precision == "bfloat16" else jax.tree.leaves(state.params)[0].dtype
+    dtype = jnp.dtype("bfloat16") if state.recipe.precision == "bfloat16" else jax.tree.leaves(state.params)[0].dtype
 
     def loss_fn(params):
         variables = {"params": params, "batch_stats": state.batch_stats}

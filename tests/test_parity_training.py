@@ -36,7 +36,7 @@ def trained(tiny_coco_or_shapes):
     """A full ResNet-34 in float64 behind its training: the pair, its metrics, and what it was trained on."""
     pictures = tiny_coco_or_shapes
     config = ModelConfig(pictures.classes, SIZE)
-    batches = Batches(pictures, 2, SIZE, "letterbox", NO_AUGMENTATION, seed=0)
+    batches = Batches(pictures, 4, SIZE, "letterbox", NO_AUGMENTATION, seed=0)
     with numerics("float64"):
         pair = Pair.fresh(config, RECIPE, dtype="float64")
         yield *train(pair, [batches[step] for step in range(STEPS)]), pictures
