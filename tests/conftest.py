@@ -1,5 +1,6 @@
 """For all tests: shape annotations are checked as the code runs, and compiled programs are kept between runs."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -14,6 +15,16 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 _hook = install_import_hook(["centernet_jax", "centernet_torch", "centernet_data", "parity"], "checking.checked")
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_programs_are_let_go():
+    """What one file's tests compiled, the next ones hardly need; together it is more than 10 GB."""
+    yield
+    import jax
+
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

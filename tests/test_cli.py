@@ -493,7 +493,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_pictures(tmp_path,
     pictures, _ = open_train_and_val(str(data))
     batches = Batches(pictures, 2, (64, 64), "letterbox", Augmentation(), seed=0)
     names = [pictures.sample(batches.index(1, slot)).name for slot in (0, 1)]
-    assert message.endswith(f"of that step: {', '.join(names)}\n")
+    assert message.endswith(f"of that step: {', '.join(names)}; there is no checkpoint yet\n")
     metrics = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in metrics] == [0]  # nothing of the steps before is lost
 
