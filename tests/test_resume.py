@@ -197,10 +197,10 @@ def small_state(backend, seed):
     rng = np.random.default_rng(seed)
     if backend == "jax":
         params = {"kernel": jnp.asarray(rng.random((500, 500), np.float32)), "bias": jnp.ones((), jnp.bfloat16)}
-        return centernet_jax.TrainState(jnp.asarray(seed), params, {}, (), centernet_jax.CenterNet(), RECIPE)
+        return centernet_jax.TrainState(jnp.asarray(seed), params, {}, (), {}, centernet_jax.CenterNet(), RECIPE)
     model = torch.nn.Linear(500, 500)
     model.weight.data[:] = torch.from_numpy(rng.random((500, 500), np.float32))
-    return centernet_torch.TrainState(seed, model, torch.optim.AdamW(model.parameters()), RECIPE)
+    return centernet_torch.TrainState(seed, model, torch.optim.AdamW(model.parameters()), {}, RECIPE)
 
 
 def kernel_of(backend, state):
@@ -261,7 +261,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 sharding = NamedSharding(jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,)), PartitionSpec())
 like = centernet_jax.TrainState(
-    jnp.asarray(0), {"kernel": jnp.zeros((500, 500)), "bias": jnp.zeros((), jnp.bfloat16)}, {}, (), None, None
+    jnp.asarray(0), {"kernel": jnp.zeros((500, 500)), "bias": jnp.zeros((), jnp.bfloat16)}, {}, (), {}, None, None
 )
 state = centernet_jax.Checkpointer().restore(Path(sys.argv[1]), jax.device_put(like, sharding))
 assert all(leaf.sharding == sharding for leaf in jax.tree.leaves(state))
