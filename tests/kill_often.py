@@ -165,4 +165,4 @@ if __name__ == "__main__":
         reference, ended, output = kill_often(Path(folder), options.backend, options.kills, options.seed)
         wrong = [f"{run.name}: {name}" for run in ended for name in differences(run, reference, options.backend)]
     print(f"{options.kills} kills, {len(ended)} runs; damaged checkpoints met: {output.count('is damaged')}")
-    sys.exit("\n".join(wrong))
+    sys.exit("\n".join(wrong) or 0)
