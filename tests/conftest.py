@@ -12,6 +12,7 @@ CACHE = Path(__file__).parents[1] / ".pytest_cache" / "jax"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
 Path(os.environ["JAX_COMPILATION_CACHE_DIR"]).mkdir(parents=True, exist_ok=True)  # or each command says that it is new
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch's threads, which wait for each other in a loop: one a worker
 
 _hook = install_import_hook(["centernet_jax", "centernet_torch", "centernet_data", "parity"], "checking.checked")
 
@@ -20,15 +21,17 @@ SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled_programs_are_let_go():
-    """What one file's tests compiled, the next ones hardly need; together it is more than 10 GB.
-
-    Of 3.4 GB after test_train.py, 0.3 are in JAX's caches, and 2.3 are freed memory that glibc would keep.
-    """
+    """What one file's tests compiled, the next ones hardly need."""
     yield
     import jax
 
     jax.clear_caches()
     gc.collect()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown():
+    """Gives freed memory back to the system, which glibc would keep: 2.3 of 3 GB after test_train.py."""
     if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)
 

@@ -115,7 +115,9 @@ time.sleep(3)  # grain frees shared memory in a thread; what is left at the end 
 
 
 def test_leaving_early_ends_the_workers_and_frees_what_they_shared():
-    done = subprocess.run([sys.executable, "-c", LEAVES_EARLY], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVES_EARLY], capture_output=True, text=True, check=False, timeout=300
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -26,6 +26,7 @@ def run(home, **settings):
         text=True,
         cwd=ROOT,
         check=True,
+        timeout=300,
     )
     return done.stdout.strip(), done.stderr
 

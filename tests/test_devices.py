@@ -1,26 +1,19 @@
 """Data-parallel training is training: several devices, in one process or two, give what one device gives."""
 
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import Processes, finish, free_address
 
 SCRIPT = Path(__file__).with_name("steps_on_devices.py")
 
 
-def start(path, devices, dtype, *cluster):
-    command = [sys.executable, SCRIPT, path, devices, dtype, *cluster]
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(sys.path)}
-    return subprocess.Popen(list(map(str, command)), env=environment, stderr=subprocess.PIPE, text=True)
-
-
-def finish(process):
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
+@pytest.fixture(scope="module")
+def start():
+    """Starts the script: path of the results, number of devices, precision, the cluster's arguments."""
+    with Processes() as processes:
+        yield lambda *arguments: processes.start(SCRIPT, *arguments)
 
 
 def results(path):
@@ -29,7 +22,7 @@ def results(path):
 
 
 @pytest.fixture(scope="module")
-def on_one(tmp_path_factory):
+def on_one(tmp_path_factory, start):
     """The results of one device by precision."""
     folder = tmp_path_factory.mktemp("one")
 
@@ -50,12 +43,12 @@ def assert_same(found, expected, bound):
         assert np.abs(found[name] - values).max(initial=0) <= bound * scale, name
 
 
-def test_eight_devices_give_what_one_gives(tmp_path, on_one):
+def test_eight_devices_give_what_one_gives(tmp_path, start, on_one):
     finish(start(tmp_path / "eight.npz", 8, "float64"))
     assert_same(results(tmp_path / "eight.npz"), on_one("float64"), 1e-10)
 
 
-def test_eight_devices_in_float32(tmp_path, on_one):
+def test_eight_devices_in_float32(tmp_path, start, on_one):
     """The first step's losses; behind it float32 trainings part, whoever computes them (parity/README.md)."""
     finish(start(tmp_path / "eight.npz", 8, "float32"))
     found, expected = (
@@ -66,12 +59,9 @@ def test_eight_devices_in_float32(tmp_path, on_one):
     assert_same(found, expected, 1e-5)
 
 
-def test_two_processes_of_two_devices_give_what_one_gives(tmp_path, on_one):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+def test_two_processes_of_two_devices_give_what_one_gives(tmp_path, start, on_one):
+    address = free_address()
     paths = [tmp_path / f"{index}.npz" for index in range(2)]
-    for process in [start(path, 2, "float64", address, 2, index) for index, path in enumerate(paths)]:
-        finish(process)
+    finish(*[start(path, 2, "float64", address, 2, index) for index, path in enumerate(paths)])
     for path in paths:
         assert_same(results(path), on_one("float64"), 1e-10)

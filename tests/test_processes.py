@@ -1,15 +1,12 @@
 """`centernet train` in two processes: one run, of which the first alone says and writes something."""
 
 import json
-import os
 import signal
-import socket
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
+from processes import Processes, finish, free_address
 
 SETTINGS = ("--image-size", "32", "--batch-size", "4", "--epochs", "0.006", "--checkpoint-every", "2")  # 6 steps
 SCENES = """
@@ -23,26 +20,24 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def start(folder, *arguments):
-    command = [sys.executable, "-c", SCENES, "train", *SETTINGS, "--out", folder / "run", *arguments]
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(sys.path)}
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(list(map(str, command)), env=environment, cwd=folder, **streams)
+@pytest.fixture(scope="module")
+def start():
+    """Starts `centernet train` into a folder, with more arguments."""
+    with Processes() as processes:
+
+        def start(folder, *arguments):
+            return processes.start("-c", SCENES, "train", *SETTINGS, "--out", folder / "run", *arguments, cwd=folder)
+
+        yield start
 
 
-def start_two(folder, *arguments):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    cluster = ("--coordinator", address, "--processes", 2, "--process")
-    return [start(folder, *arguments, *cluster, index) for index in range(2)]
+@pytest.fixture
+def start_two(start):
+    def start_two(folder, *arguments):
+        cluster = ("--coordinator", free_address(), "--processes", 2, "--process")
+        return [start(folder, *arguments, *cluster, index) for index in range(2)]
 
-
-def finish(processes, status=0):
-    outputs = [process.communicate(timeout=240) for process in processes]
-    for process, (_, errors) in zip(processes, outputs, strict=True):
-        assert process.returncode == status, errors
-    return outputs
+    return start_two
 
 
 def metrics(folder):
@@ -50,15 +45,15 @@ def metrics(folder):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(tmp_path_factory, start):
     """The folder of a run by one process that was not interrupted."""
     folder = tmp_path_factory.mktemp("one")
-    finish([start(folder)])
+    finish(start(folder))
     return folder
 
 
-def test_two_processes_train_as_one(tmp_path, whole):
-    (said, _), (nothing, _) = finish(start_two(tmp_path))
+def test_two_processes_train_as_one(tmp_path, start_two, whole):
+    (said, _), (nothing, _) = finish(*start_two(tmp_path))
     assert "the run is in" in said
     assert [line for line in nothing.splitlines() if not line.startswith("[Gloo]")] == []  # JAX's own, of CPUs
     ours, expected = metrics(tmp_path), metrics(whole)
@@ -70,17 +65,17 @@ def test_two_processes_train_as_one(tmp_path, whole):
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == names
 
 
-def test_one_signal_stops_both_after_the_same_step_and_they_go_on(tmp_path):
+def test_one_signal_stops_both_after_the_same_step_and_they_go_on(tmp_path, start_two):
     processes = start_two(tmp_path)
     while not (tmp_path / "run" / "metrics.jsonl").exists():
         assert all(process.poll() is None for process in processes)
         time.sleep(0.05)
     processes[1].send_signal(signal.SIGTERM)
-    outputs = finish(processes, 128 + signal.SIGTERM)
+    outputs = finish(*processes, status=128 + signal.SIGTERM)
     assert "stopped and saved" in outputs[0][1]
     before = metrics(tmp_path)
     assert 0 < len(before) < 7
-    finish(start_two(tmp_path, "--resume"))
+    finish(*start_two(tmp_path, "--resume"))
     after = metrics(tmp_path)
     assert after[: len(before)] == before
     assert [line["step"] for line in after] == [0, 1, 2, 3, 4, 5, 6]

@@ -274,7 +274,7 @@ def test_a_checkpoint_of_one_device_is_restored_onto_four(tmp_path):
     checkpointer.save(tmp_path / "5.state", state)
     checkpointer.wait()
     command = [sys.executable, "-c", OTHER_DEVICES, tmp_path / "5.state", tmp_path / "kernel.npy"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     np.testing.assert_array_equal(np.load(tmp_path / "kernel.npy"), kernel_of("jax", state))
 
@@ -282,7 +282,7 @@ def test_a_checkpoint_of_one_device_is_restored_onto_four(tmp_path):
 @pytest.mark.parametrize(("backend", "kills"), [("jax", 5), ("torch", 2)])
 def test_killed_runs_end_as_undisturbed_ones(backend, kills):
     command = [sys.executable, ROOT / "tests/kill_often.py", "--kills", str(kills), "--backend", backend]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{kills} kills, " in done.stdout
 
