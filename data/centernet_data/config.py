@@ -53,6 +53,8 @@ class Train:
     """How often each picture is shown."""
     evaluate_every: int = 0
     """Epochs between evaluations on the validation split; 0: only at the end. The best checkpoint is kept."""
+    flip_test: bool = False
+    """Evaluate pictures together with their mirror images: heatmaps and sizes averaged, in twice the time."""
     batch_size: int = 16
     """Pictures per batch."""
     accumulate: int = 1
@@ -160,6 +162,8 @@ class Eval:
     model's."""
     split: str = "val"
     """Which section of the data set."""
+    flip_test: bool = False
+    """Look at pictures together with their mirror images: heatmaps and sizes averaged, in twice the time."""
     json: Path | None = None
     """Also write the numbers to this file."""
     backend: Backend = "jax"
@@ -186,6 +190,8 @@ class Predict:
     """Folder for the drawn pictures and detections.json."""
     min_confidence: float = 0.3
     """Leave out what scores less."""
+    flip_test: bool = False
+    """Look at pictures together with their mirror images: heatmaps and sizes averaged, in twice the time."""
     backend: Backend = "jax"
     """Which of the two twins runs the model."""
 
