@@ -237,8 +237,7 @@ def compare_trained(pair: Pair, ours: dict, theirs: dict, bound: float, name: st
 
 
 def compare_decoding(image_size: tuple[int, int], num_classes: int, dtype: str) -> Iterator[Difference]:
-    """Average with another image's points mirrored, peaks and boxes of a made-up map full of plateaus and ties: means of
-    two, and choices. They must be the same bits."""
+    """The flip test's average, peaks and boxes of a made-up map full of plateaus and ties: the same bits."""
     rng = np.random.default_rng(0)
     points = rng.normal(size=(2, image_size[0] // 4, image_size[1] // 4, num_classes + 4)).astype(dtype)
     points[..., :-4] = rng.integers(0, 9, points[..., :-4].shape) / 8

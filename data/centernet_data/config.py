@@ -38,6 +38,8 @@ class Train:
     pictures give --data, and more of everything: --image-size 256 --depth 34 --epochs 100, say.
     """
 
+    preset: Literal["tiny_coco", "coco", "voc", "cocotext"] | None = None
+    """Defaults for a known data set instead of these, and where they come from: --preset NAME --help."""
     data: str = "shapes"
     """A built-in data set (shapes, scene-text), a TOML file that describes one (COCO, COCO-Text or VOC format; see the
     README), or tfds:NAME or tfds:FOLDER for one that TFDS keeps in ArrayRecord files."""
