@@ -2,8 +2,8 @@
 
 import shlex
 import sys
+from argparse import ArgumentParser
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated
 
 import tyro
@@ -29,15 +29,11 @@ OtherCommand = (
 )
 
 
-@dataclass(frozen=True)
-class _Chosen:
-    preset: str | None = None
-
-
 def parse(arguments: Sequence[str] | None = None) -> Train | OtherCommand:
     """The command with its settings; those not given are the defaults, or the preset's if one is chosen."""
-    chosen, _ = tyro.cli(_Chosen, args=arguments, return_unknown_args=True, add_help=False)
-    preset = PRESETS.get(chosen.preset)
+    first = ArgumentParser(add_help=False, allow_abbrev=False)  # tyro must know its defaults before it parses
+    first.add_argument("--preset", nargs="?")
+    preset = PRESETS.get(first.parse_known_args(arguments)[0].preset)
     defaults = {} if preset is None else {"default": preset.settings, "description": preset.description}
     command = Annotated[Train, tyro.conf.subcommand("train", **defaults)] | OtherCommand
     return tyro.cli(command, prog="centernet", description="CenterNet: objects as points.", args=arguments)
