@@ -49,5 +49,5 @@ for step in range(STEPS):
 assert all(leaf.is_fully_replicated for leaf in jax.tree.leaves(state))
 leaves, _ = jax.tree_util.tree_flatten_with_path(state)
 results |= {jax.tree_util.keystr(key): np.asarray(leaf) for key, leaf in leaves}
-results["objects"] = Detector.of(state, config, flip_test=True).detect(batch(STEPS)["image"][:DETECTED])
+results["objects"] = Detector.of(state, config).detect(batch(STEPS)["image"][:DETECTED])
 np.savez(path, **results)
