@@ -1,6 +1,6 @@
 """A trained model in use: uint8 pictures of any size in, boxes in those pictures' own pixels out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -8,50 +8,91 @@ from pathlib import Path
 import jax
 import numpy as np
 from jax import numpy as jnp
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, UInt8
 
 from centernet_data.detection import Picture, detect_pictures, show_heatmaps
 from centernet_data.model_file import ModelConfig, read_model_file
-from centernet_jax.network import CenterNet, normalize_images
+from centernet_jax.network import CenterNet, average_flipped, normalize_images
 from centernet_jax.train import TrainState, create_model
 from centernet_jax.weights import load_weights, save_weights
 
 EVERYTHING = {"objects_per_image": 100, "min_confidence": 0.0}  # COCO's average precision counts 100 per picture
 
 
-@partial(jax.jit, static_argnums=0)
-def detect(model: CenterNet, variables: dict, images: UInt8[Array, "b h w 3"]) -> Float[Array, "b n 6"]:
-    """uint8 RGB images to objects in pixels of the input, best first: normalise, network, peaks, top-k, boxes."""
-    return model.apply(variables, normalize_images(images, _dtype(variables)), return_objects=True)
+@partial(jax.jit, static_argnums=(0, 3))
+def detect(
+    model: CenterNet, variables: dict, images: UInt8[Array, "b h w 3"], flip_test: bool = False
+) -> Float[Array, "b n 6"]:
+    """uint8 RGB images to objects in pixels of the input, best first: normalise, network, peaks, top-k, boxes.
+
+    With `flip_test` the network also looks at the mirror images, and what it says of both is averaged.
+    """
+    return model.apply(variables, _points(model, variables, images, flip_test), method="decode")
 
 
-@partial(jax.jit, static_argnums=0)
-def heatmap(model: CenterNet, variables: dict, images: UInt8[Array, "b h w 3"]) -> Float[Array, "b h4 w4"]:
-    """uint8 RGB images to the highest class probability of each cell."""
-    return model.apply(variables, normalize_images(images, _dtype(variables)))[..., :-4].max(-1)
+@partial(jax.jit, static_argnums=(0, 3))
+def heatmap(
+    model: CenterNet, variables: dict, images: UInt8[Array, "b h w 3"], flip_test: bool = False
+) -> Float[Array, "b h4 w4"]:
+    """uint8 RGB images to the highest class probability of each cell, with `flip_test` as in `detect`."""
+    return _points(model, variables, images, flip_test)[..., :-4].max(-1)
 
 
-def _dtype(variables: dict) -> jnp.dtype:
-    return jax.tree.leaves(variables)[0].dtype
+def _points(
+    model: CenterNet, variables: dict, images: UInt8[Array, "b h w 3"], flip_test: bool
+) -> Float[Array, "b h4 w4 p"]:
+    images = normalize_images(images, jax.tree.leaves(variables)[0].dtype)
+    points = model.apply(variables, images)
+    return average_flipped(points, model.apply(variables, images[:, :, ::-1])) if flip_test else points
+
+
+def _mesh() -> Mesh:
+    devices = jax.local_devices()  # several processes look at different pictures
+    return jax.make_mesh((len(devices),), ("batch",), axis_types=(AxisType.Auto,), devices=devices)
+
+
+def on_local_devices(variables: dict) -> dict:
+    """The variables on each of this process's devices."""
+    return jax.device_put(variables, NamedSharding(_mesh(), P())) if jax.local_device_count() > 1 else variables
+
+
+def split_over_local_devices(images: UInt8[np.ndarray, "b h w 3"]) -> UInt8[Array, "c h w 3"]:
+    """The images in equal parts on this process's devices, with as many black ones behind them as that takes."""
+    missing = -len(images) % jax.local_device_count()
+    padded = np.pad(images, [(0, missing), (0, 0), (0, 0), (0, 0)]) if missing else images
+    return jax.device_put(padded, NamedSharding(_mesh(), P("batch")))
+
+
+@partial(jax.jit, static_argnums=(0, 1, 4))
+def _on_each_device(
+    function: Callable, model: CenterNet, variables: dict, images: UInt8[Array, "b h w 3"], flip_test: bool
+) -> Float[Array, "b ..."]:
+    # Told to XLA by the arrays' sharding alone, the best hundred would be chosen of all images on every device.
+    def part(variables, images):
+        return function(model, variables, images, flip_test)
+
+    return jax.shard_map(part, mesh=_mesh(), in_specs=(P(), P("batch")), out_specs=P("batch"))(variables, images)
 
 
 @dataclass(frozen=True)
 class Detector:
     """A model with its weights. Called with pictures (uint8 RGB [H, W, 3], of any sizes), it returns for each an
     array [n, 6] of (y_centre, x_centre, height, width, class, confidence), best first, in that picture's pixels;
-    `config.classes` names the classes."""
+    `config.classes` names the classes. With `flip_test` it looks at each picture and its mirror image."""
 
     config: ModelConfig
     model: CenterNet
     variables: dict
+    flip_test: bool = False
 
     @classmethod
-    def of(cls, state: TrainState, config: ModelConfig) -> "Detector":
+    def of(cls, state: TrainState, config: ModelConfig, flip_test: bool = False) -> "Detector":
         """The detector that a training state amounts to: with a copy of the moving average of its weights."""
-        # A copy, as the next step uses the state's memory anew; on one of this process's devices, as each of several
-        # processes looks at other pictures.
-        variables = jax.tree.map(lambda array: jnp.array(array.addressable_data(0)), state.ema)
-        return cls(config, create_model(config, points_to_objects_kwargs=EVERYTHING), variables)
+        # A copy, as the next step uses the state's memory anew.
+        variables = on_local_devices(jax.tree.map(lambda array: jnp.array(array.addressable_data(0)), state.ema))
+        return cls(config, create_model(config, points_to_objects_kwargs=EVERYTHING), variables, flip_test)
 
     def __call__(self, pictures: Sequence[Picture], min_confidence: float = 0.1) -> list[Float[np.ndarray, "n 6"]]:
         return detect_pictures(self.detect, pictures, self.config, min_confidence)
@@ -62,20 +103,25 @@ class Detector:
 
     def detect(self, images: UInt8[np.ndarray, "b h w 3"]) -> Float[np.ndarray, "b n 6"]:
         """Images of the network's input size to padded objects in its pixels."""
-        return np.asarray(detect(self.model, self.variables, images))
+        return self._of_all(detect, images)
 
     def heatmap(self, images: UInt8[np.ndarray, "b h w 3"]) -> Float[np.ndarray, "b h4 w4"]:
         """Images of the network's input size to the highest class probability of each cell."""
-        return np.asarray(heatmap(self.model, self.variables, images))
+        return self._of_all(heatmap, images)
+
+    def _of_all(self, function: Callable, images: UInt8[np.ndarray, "b h w 3"]) -> Float[np.ndarray, "b ..."]:
+        """What `detect` or `heatmap` says of images, of which each of this process's devices takes its part."""
+        split = split_over_local_devices(images)
+        return np.asarray(_on_each_device(function, self.model, self.variables, split, self.flip_test))[: len(images)]
 
     def save(self, path: str | Path) -> None:
         """Writes `model.safetensors`, which either backend loads."""
         save_weights(path, self.variables, self.config)
 
 
-def load(path: str | Path) -> Detector:
+def load(path: str | Path, flip_test: bool = False) -> Detector:
     """The detector in a `model.safetensors`. ValueError names the file if it holds no such model."""
     tensors, config = read_model_file(path)
     model = create_model(config, points_to_objects_kwargs=EVERYTHING)
     expected = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
-    return Detector(config, model, load_weights(path, tensors, expected))
+    return Detector(config, model, on_local_devices(load_weights(path, tensors, expected)), flip_test)

@@ -26,6 +26,16 @@ def normalize_images(images: UInt8[Array, "b h w 3"], dtype: jnp.dtype = jnp.flo
     return (images.astype(dtype) / 255 - mean) / std
 
 
+def average_flipped(points: Float[Array, "b h w p"], flipped: Float[Array, "b h w p"]) -> Float[Array, "b h w p"]:
+    """Points of images, with class probabilities and sizes averaged with those of `flipped`, the points of the same
+    images mirrored from left to right. The offset stays: in the mirror image it is measured from the other side.
+
+    So the authors' code does it (`--flip_test`), and section 5 of the paper.
+    """
+    mean = (points + flipped[:, :, ::-1]) / 2
+    return jnp.concatenate([mean[..., :-4], points[..., -4:-2], mean[..., -2:]], axis=-1)
+
+
 def points_non_max_suppression(points: Float[Array, "b h w p"], kernel_size: int = 3) -> Float[Array, "b h w p"]:
     """Sets the class channels to 0 wherever a cell is not the maximum of its k x k neighbourhood in its class."""
     scores = points[..., :-4]

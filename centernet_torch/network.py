@@ -22,6 +22,16 @@ def normalize_images(images: UInt8[Tensor, "b h w 3"], dtype: torch.dtype = torc
     return ((images.to(dtype) / 255 - mean) / std).permute(0, 3, 1, 2)
 
 
+def average_flipped(points: Float[Tensor, "b p h w"], flipped: Float[Tensor, "b p h w"]) -> Float[Tensor, "b p h w"]:
+    """Points of images, with class probabilities and sizes averaged with those of `flipped`, the points of the same
+    images mirrored from left to right. The offset stays: in the mirror image it is measured from the other side.
+
+    So the authors' code does it (`--flip_test`), and section 5 of the paper.
+    """
+    mean = (points + flipped.flip(-1)) / 2
+    return torch.cat([mean[:, :-4], points[:, -4:-2], mean[:, -2:]], dim=1)
+
+
 def points_non_max_suppression(points: Float[Tensor, "b p h w"], kernel_size: int = 3) -> Float[Tensor, "b p h w"]:
     """Sets the class channels to 0 wherever a cell is not the maximum of its k x k neighbourhood in its class."""
     scores = points[:, :-4]

@@ -237,14 +237,16 @@ def compare_trained(pair: Pair, ours: dict, theirs: dict, bound: float, name: st
 
 
 def compare_decoding(image_size: tuple[int, int], num_classes: int, dtype: str) -> Iterator[Difference]:
-    """Peaks and boxes of a made-up map full of plateaus and ties. Both are choices: they must be the same bits."""
+    """The flip test's average, peaks and boxes of a made-up map full of plateaus and ties: the same bits."""
     rng = np.random.default_rng(0)
     points = rng.normal(size=(2, image_size[0] // 4, image_size[1] // 4, num_classes + 4)).astype(dtype)
     points[..., :-4] = rng.integers(0, 9, points[..., :-4].shape) / 8
+    tensor = torch.as_tensor(points, device=torch_device()).permute(0, 3, 1, 2)
+    ours = np.asarray(jax.jit(centernet_jax.network.average_flipped)(points, points[::-1]))
+    theirs = nhwc(centernet_torch.network.average_flipped(tensor, tensor.flip(0)))
+    yield difference("flip test", {"points": ours}, {"points": theirs}, 0)
     ours = np.asarray(jax.jit(centernet_jax.PointsNonMaxSuppression().__call__)(points))
-    peaks = centernet_torch.PointsNonMaxSuppression()(
-        torch.as_tensor(points, device=torch_device()).permute(0, 3, 1, 2)
-    )
+    peaks = centernet_torch.PointsNonMaxSuppression()(tensor)
     yield difference("peaks", {"points": ours}, {"points": nhwc(peaks)}, 0)
     # One box fewer than the first image has cells at the least confidence: ties decide there, the bound in the other.
     options = {"objects_per_image": int((ours[0, ..., :-4] >= 0.875).sum()) - 1, "min_confidence": 0.875}
@@ -253,10 +255,11 @@ def compare_decoding(image_size: tuple[int, int], num_classes: int, dtype: str) 
     yield difference("boxes", {"objects": np.asarray(scaled(ours))}, {"objects": boxes.cpu().numpy()}, 0)
 
 
-def detectors_of(pair: Pair) -> tuple[Detect, Detect]:
+def detectors_of(pair: Pair, flip_test: bool = False) -> tuple[Detect, Detect]:
     """Both detectors, which leave out no box for its score."""
     packages = ((centernet_jax, pair.jax), (centernet_torch, pair.torch))
-    return tuple(partial(package.Detector.of(state, pair.config), min_confidence=0.0) for package, state in packages)
+    detectors = (package.Detector.of(state, pair.config, flip_test) for package, state in packages)
+    return tuple(partial(detector, min_confidence=0.0) for detector in detectors)
 
 
 def compare_detections(

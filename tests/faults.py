@@ -351,7 +351,7 @@ FAULTS = [
         "detections: boxes",
     ),
     Fault(
-        "statistics of the batch", TORCH + "detector", "detect", "model.eval()", "model.train()", "detections: boxes"
+        "statistics of the batch", TORCH + "detector", "_points", "model.eval()", "model.train()", "detections: boxes"
     ),
     Fault(
         "stale statistics in the detector",
@@ -368,6 +368,22 @@ FAULTS = [
         "state.ema)",
         "state.model.state_dict())",
         "detections: boxes",
+    ),
+    Fault(
+        "mirror image not turned back",
+        JAX + "network",
+        "average_flipped",
+        "flipped[:, :, ::-1]",
+        "flipped",
+        "flip test",
+    ),
+    Fault(
+        "offset averaged too",
+        TORCH + "network",
+        "average_flipped",
+        "points[:, -4:-2]",
+        "mean[:, -4:-2]",
+        "flip test",
     ),
     Fault("average not moved", TORCH + "train", "update_ema", "], 1 - decay", "], 0.0", "step 1: average"),
     Fault(

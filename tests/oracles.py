@@ -112,6 +112,18 @@ def losses(points, objects, target, normalization):
     return batch * sums / np.array([positives, 2 * counts.sum() + 1e-4, 2 * counts.sum() + 1e-4])
 
 
+def average_flipped(points, flipped):
+    result = points.copy()
+    batch, height, width, channels = points.shape
+    for b in range(batch):
+        for y in range(height):
+            for x in range(width):
+                for c in range(channels):
+                    if c not in (channels - 4, channels - 3):  # the offset
+                        result[b, y, x, c] = (points[b, y, x, c] + flipped[b, y, width - 1 - x, c]) / 2
+    return result
+
+
 def peaks(points, kernel_size):
     result, half = points.copy(), kernel_size // 2
     batch, height, width, channels = points.shape

@@ -1,4 +1,4 @@
-"""Run by test_devices.py in processes of its own: three training steps on simulated devices, the result in a file.
+"""Run by test_devices.py in processes of its own: training and detection on simulated devices, the results in a file.
 
 Arguments: the file to write, devices of this process, the precision, and with several processes the coordinator's
 address, their number and this one's index.
@@ -18,9 +18,11 @@ if cluster:
 
 from centernet_data.model_file import ModelConfig  # noqa: E402
 from centernet_data.recipe import Recipe  # noqa: E402
+from centernet_jax import Detector  # noqa: E402
 from centernet_jax.train import create_state, on_all_devices, train_step  # noqa: E402
 
 SIDE, PICTURES, STEPS = 64, 16, 3
+DETECTED = 11  # pictures, no multiple of the devices
 
 
 def batch(step):
@@ -36,7 +38,8 @@ def batch(step):
 
 assert jax.device_count() == int(devices) * processes
 recipe = Recipe(learning_rate=1e-3, total_steps=10, accumulate=2)
-state = create_state(ModelConfig(("a", "b"), (SIDE, SIDE), depth=18), recipe)
+config = ModelConfig(("a", "b"), (SIDE, SIDE), depth=18)
+state = create_state(config, recipe)
 state = on_all_devices(jax.tree.map(lambda array: array.astype(dtype) if array.ndim else array, state))
 share = slice(process * PICTURES // processes, (process + 1) * PICTURES // processes)
 results = {}
@@ -46,4 +49,5 @@ for step in range(STEPS):
 assert all(leaf.is_fully_replicated for leaf in jax.tree.leaves(state))
 leaves, _ = jax.tree_util.tree_flatten_with_path(state)
 results |= {jax.tree_util.keystr(key): np.asarray(leaf) for key, leaf in leaves}
+results["objects"] = Detector.of(state, config).detect(batch(STEPS)["image"][:DETECTED])
 np.savez(path, **results)

@@ -429,6 +429,28 @@ def test_eval(runs, backend, tmp_path, capsys):
     assert "AP by class" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("command", "backend"), [(c, b) for c in ("eval", "predict") for b in ("jax", "torch")] + [("train", "torch")]
+)
+def test_flip_test_reaches_the_detector(runs, backend, command, tmp_path, monkeypatch):
+    folder, data, _ = runs[backend]
+    model, seen = folder / "model.safetensors", []
+
+    def detect(self, images):
+        seen.append(self.flip_test)
+        return np.zeros((len(images), 100, 6), np.float32)
+
+    monkeypatch.setattr((centernet_jax if backend == "jax" else centernet_torch).Detector, "detect", detect)
+    arguments = {
+        "train": ("--data", data, "--out", tmp_path / "run", *TINY),
+        "eval": (model, "--data", data),
+        "predict": (model, data.parent / "images", "--out", tmp_path / "drawn"),
+    }[command]
+    assert run(command, *arguments, "--backend", backend, "--flip-test") == 0
+    assert seen
+    assert all(seen)
+
+
 @BACKENDS
 def test_predict(runs, backend, tmp_path, capsys):
     folder, data, _ = runs[backend]

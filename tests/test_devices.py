@@ -1,4 +1,5 @@
-"""Data-parallel training is training: several devices, in one process or two, give what one device gives."""
+"""Data-parallel training is training, and detection detection: several devices, in one process or two, give what one
+device gives."""
 
 from pathlib import Path
 

@@ -158,7 +158,8 @@ JAX_ONLY = {
         "upscale_twice",  # torch's transposed convolution is fast enough
         "ConvTransposeKernel",  # its weights, named as torch names them
     },
-    "train.py": {"on_all_devices", "split_over_devices"},  # the torch side keeps to one device
+    "detector.py": {"on_local_devices", "split_over_local_devices"},  # the torch side keeps to one device
+    "train.py": {"on_all_devices", "split_over_devices"},  # likewise
     "weights.py": {"torch_name", "to_torch", "to_flax"},  # there the variables have torch's names and layouts already
 }
 TORCH_ONLY = {

@@ -33,10 +33,11 @@ def test_the_training_step_lowers(state, platform):
     assert "stablehlo.convolution" in program.mlir_module()
 
 
+@pytest.mark.parametrize("flip_test", [False, True], ids=["plain", "flip test"])
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])
-def test_detection_lowers(state, platform):
+def test_detection_lowers(state, platform, flip_test):
     model = create_model(CONFIG, points_to_objects_kwargs=EVERYTHING)
-    program = jax.export.export(detect, platforms=[platform])(model, state.variables, IMAGES)
+    program = jax.export.export(detect, platforms=[platform])(model, state.variables, IMAGES, flip_test)
     assert program.platforms == (platform,)
     (objects,) = program.out_avals
     assert objects.shape == (2, EVERYTHING["objects_per_image"], 6)

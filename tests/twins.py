@@ -52,6 +52,10 @@ class Jax:
         with jax.enable_x64(True):
             return np.asarray(_jax_call(centernet_jax.PointsNonMaxSuppression(**options), points))
 
+    def average_flipped(self, points, flipped):
+        with jax.enable_x64(True):
+            return np.asarray(centernet_jax.network.average_flipped(jnp.asarray(points), jnp.asarray(flipped)))
+
     def loss(self, points, objects, dtype=None, **options):
         """The losses [B, 3], and the gradient of their mean over B, summed, by the points."""
         with jax.enable_x64(True):
@@ -77,6 +81,9 @@ class Torch:
 
     def suppress(self, points, **options):
         return _nhwc(centernet_torch.PointsNonMaxSuppression(**options)(_nchw(points)))
+
+    def average_flipped(self, points, flipped):
+        return _nhwc(centernet_torch.network.average_flipped(_nchw(points), _nchw(flipped)))
 
     def loss(self, points, objects, dtype=None, **options):
         function = centernet_torch.CenterNetLoss(**options)

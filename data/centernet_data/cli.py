@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import tyro
 
 from centernet_data.config import Bench, Check, DataBench, Eval, Parity, Predict, Prepare, Render, Runs, Subset, Train
 from centernet_data.interrupts import Interrupted
+from centernet_data.presets import PRESETS
 
 DataCommand = (
     Annotated[Check, tyro.conf.subcommand("check")]
@@ -17,9 +19,8 @@ DataCommand = (
     | Annotated[Prepare, tyro.conf.subcommand("prepare")]
     | Annotated[DataBench, tyro.conf.subcommand("bench")]
 )
-Command = (
-    Annotated[Train, tyro.conf.subcommand("train")]
-    | Annotated[Eval, tyro.conf.subcommand("eval")]
+OtherCommand = (
+    Annotated[Eval, tyro.conf.subcommand("eval")]
     | Annotated[Predict, tyro.conf.subcommand("predict")]
     | Annotated[Runs, tyro.conf.subcommand("runs")]
     | Annotated[Parity, tyro.conf.subcommand("parity")]
@@ -28,10 +29,20 @@ Command = (
 )
 
 
+def parse(arguments: Sequence[str] | None = None) -> Train | OtherCommand:
+    """The command with its settings; those not given are the defaults, or the preset's if one is chosen."""
+    first = ArgumentParser(add_help=False, allow_abbrev=False)  # tyro must know its defaults before it parses
+    first.add_argument("--preset", nargs="?")
+    preset = PRESETS.get(first.parse_known_args(arguments)[0].preset)
+    defaults = {} if preset is None else {"default": preset.settings, "description": preset.description}
+    command = Annotated[Train, tyro.conf.subcommand("train", **defaults)] | OtherCommand
+    return tyro.cli(command, prog="centernet", description="CenterNet: objects as points.", args=arguments)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command. Bad input ends it with one line on stderr and status 2, SIGTERM with 143, Ctrl-C with 130."""
     try:
-        return _run(tyro.cli(Command, prog="centernet", description="CenterNet: objects as points.", args=arguments))
+        return _run(parse(arguments))
     except (ValueError, OSError) as error:
         print("centernet:", " ".join(str(error).splitlines()), file=sys.stderr)
         return 2

@@ -38,6 +38,8 @@ class Train:
     pictures give --data, and more of everything: --image-size 256 --depth 34 --epochs 100, say.
     """
 
+    preset: Literal["tiny_coco", "coco", "voc", "cocotext"] | None = None
+    """Defaults for a known data set instead of these, and where they come from: --preset NAME --help."""
     data: str = "shapes"
     """A built-in data set (shapes, scene-text), a TOML file that describes one (COCO, COCO-Text or VOC format; see the
     README), or tfds:NAME or tfds:FOLDER for one that TFDS keeps in ArrayRecord files."""
@@ -53,6 +55,8 @@ class Train:
     """How often each picture is shown."""
     evaluate_every: int = 0
     """Epochs between evaluations on the validation split; 0: only at the end. The best checkpoint is kept."""
+    flip_test: bool = False
+    """Evaluate pictures together with their mirror images: heatmaps and sizes averaged, in twice the time."""
     batch_size: int = 16
     """Pictures per batch."""
     accumulate: int = 1
@@ -160,6 +164,8 @@ class Eval:
     model's."""
     split: str = "val"
     """Which section of the data set."""
+    flip_test: bool = False
+    """Look at pictures together with their mirror images: heatmaps and sizes averaged, in twice the time."""
     json: Path | None = None
     """Also write the numbers to this file."""
     backend: Backend = "jax"
@@ -186,6 +192,8 @@ class Predict:
     """Folder for the drawn pictures and detections.json."""
     min_confidence: float = 0.3
     """Leave out what scores less."""
+    flip_test: bool = False
+    """Look at pictures together with their mirror images: heatmaps and sizes averaged, in twice the time."""
     backend: Backend = "jax"
     """Which of the two twins runs the model."""
 

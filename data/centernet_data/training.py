@@ -65,7 +65,7 @@ def train(config: Train) -> dict:
 
         def evaluate_now() -> dict:
             run.save()
-            detector = backend.Detector.of(run.state, model_config)
+            detector = backend.Detector.of(run.state, model_config, config.flip_test)
             results = evaluate(_stoppable(detector, stop), val_set, share, backend.gather)
             run.note({"step": run.step, "epoch": batches.epoch_of(run.step), **without_nan(results)})
             run.rate(without_nan(results["AP"]))
@@ -82,7 +82,7 @@ def train(config: Train) -> dict:
                 results = evaluate_now()
                 console.print(f"epoch {batches.epoch_of(run.step):.1f}: AP {results['AP']:.3f}", highlight=False)
         run.save()
-        detector = backend.Detector.of(run.state, model_config)
+        detector = backend.Detector.of(run.state, model_config, config.flip_test)
         if is_first:
             detector.save(folder.model)
         if val_set is not None:
