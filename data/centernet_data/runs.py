@@ -14,6 +14,7 @@ from rich.table import Table
 
 from centernet_data.config import Runs
 from centernet_data.settings import FREE
+from centernet_data.tables import number_table
 
 LAST = 50  # steps whose median is a run's loss and speed
 
@@ -70,19 +71,17 @@ def compare(runs: Sequence[Run]) -> Table:
     """A row for each run: the settings in which they differ, how far it came, and its results."""
     names = list(dict.fromkeys(name for run in runs for name in run.settings if name not in FREE))
     differing = [name for name in names if len({json.dumps(run.settings.get(name), default=str) for run in runs}) > 1]
-    table = Table(box=None, pad_edge=False, header_style="")
-    table.add_column("run", no_wrap=True)
-    for name in (*differing, "steps", "epoch", "loss", "AP", "AP50", "AP75", "images/s"):
-        table.add_column(escape(name), justify="right", no_wrap=True)
+    results = ("steps", "epoch", "loss", "AP", "AP50", "AP75", "images/s")
+    table = number_table("run", *map(escape, differing), *results, no_wrap=True)
     for run in runs:
         steps = max((line["step"] + 1 for line in run.lines if "loss" in line), default=0)
-        results = (run.last("loss"), *map(run.evaluated, ("AP", "AP50", "AP75")))
+        values = (run.last("loss"), *map(run.evaluated, ("AP", "AP50", "AP75")))
         table.add_row(
             escape(str(run.path)),
             *(escape(_setting(run.settings.get(name, "-"))) for name in differing),
             str(steps),
             _number(run.lines[-1]["epoch"] if run.lines else None, 1),
-            *(_number(value, 3) for value in results),
+            *(_number(value, 3) for value in values),
             _number(run.last("images_per_second"), 0),
         )
     return table
