@@ -28,6 +28,7 @@ from centernet_data.cli import main
 OPERATIONS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "os.scandir", "os.listdir"}
 TINY = ["--image-size", "32", "--batch-size", "2", "--epochs", "4", "--checkpoint-every", "3"]  # 6 steps
 LONGEST_DELAY = 0.5  # seconds
+TIMES = {"images_per_second", "seconds_waiting", "seconds_computing"}  # of metrics.jsonl, which no two runs share
 
 
 def kill_after(folder, operations, delay):
@@ -74,7 +75,7 @@ def attempt(arguments, log, prepare=lambda: None, conclude=lambda: None):
 
 def metrics_of(folder):
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in line.items() if name != "images_per_second"} for line in lines]
+    return [{name: value for name, value in line.items() if name not in TIMES} for line in lines]
 
 
 def arrays_of(folder, backend):

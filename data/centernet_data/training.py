@@ -111,28 +111,35 @@ def _stoppable(detector, stop: Stop) -> Detect:
 
 def _steps(plan: Plan, run: Run, stop: Stop) -> Iterator[tuple[object, dict]]:
     """Takes all steps that are left; yields after each the state and its line for metrics.jsonl, and shows the
-    progress. Interrupted after the step in which the program was asked to stop."""
-    backend, batches, total_steps = plan.backend, plan.batches, plan.recipe.total_steps
-    state = run.state
+    progress. Interrupted after the step in which the program was asked to stop.
+
+    A line's `seconds_waiting` went by until the batch was there, `seconds_computing` until the step's values were, so
+    with all that the device does for it. What is done between two steps (saving, evaluating) is in neither, and
+    not in `images_per_second`, a running mean.
+    """
+    backend, batches, first, last = plan.backend, plan.batches, run.step, plan.recipe.total_steps
+    state, speed = run.state, None
     with step_progress(plan.console) as progress:
-        task = progress.add_task("compiling", total=total_steps, completed=run.step, losses="", speed="")
-        last_time, speed = None, None
-        for step, batch in enumerate(batches.prefetched(run.step, total_steps, plan.config.workers), run.step):
+        task = progress.add_task("compiling", total=last, completed=first, losses="", speed="")
+        begun = time.perf_counter()
+        for step, batch in enumerate(batches.prefetched(first, last, plan.config.workers), first):
+            received = time.perf_counter()
             state, values = backend.train_step(state, batch)
-            values = {name: float(value) for name, value in values.items()}
+            values = {name: float(value) for name, value in values.items()}  # waits for them
+            done = time.perf_counter()
             _require_finite(values, step, plan, run)
-            now = time.perf_counter()
-            if last_time is not None:  # the first step compiles
-                recent = batches.batch_size / (now - last_time)
+            if step > first:  # which compiles
+                recent = batches.batch_size / (done - begun)
                 speed = recent if speed is None else 0.9 * speed + 0.1 * recent
-            last_time = now
-            line = {"step": step, "epoch": batches.epoch_of(step + 1), **values, "images_per_second": speed}
+            times = {"seconds_waiting": received - begun, "seconds_computing": done - received}
+            line = {"step": step, "epoch": batches.epoch_of(step + 1), **values, "images_per_second": speed, **times}
             show_step(progress, task, line)
             yield state, line
             if batches.share[1] > 1:  # a signal reaches the processes at different steps
                 signals = backend.gather(np.array(stop.signal or 0))
                 stop.signal = int(signals.max()) or None
             stop.check()
+            begun = time.perf_counter()
 
 
 def _require_finite(values: dict[str, float], step: int, plan: Plan, run: Run) -> None:
