@@ -10,6 +10,7 @@ from centernet_data.backends import open_backend
 from centernet_data.batches import Batches
 from centernet_data.config import Train
 from centernet_data.dataset import Dataset, PictureDataset
+from centernet_data.events import import_tensorboardx
 from centernet_data.images import check_pictures
 from centernet_data.model_file import ModelConfig
 from centernet_data.recipe import Recipe
@@ -76,6 +77,8 @@ def make_plan(config: Train) -> Plan:
         folder.require_resumable(config.as_toml())
     elif share[0] == 0:
         folder.require_free(config.overwrite)
+    if share[0] == 0 and (config.tensorboard or (config.resume and folder.tensorboard.exists())):
+        import_tensorboardx()
     train_set, val_set = open_train_and_val(config.data)
     _describe(console, config, train_set, val_set)
     augmentation = config.augmentation if config.augment and _is_stored(train_set) else NO_AUGMENTATION

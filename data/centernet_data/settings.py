@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-# Where a run lies, how often it is saved and who makes its batches changes nothing of what it computes.
-FREE = {"out", "overwrite", "resume", "checkpoint_every", "workers", "coordinator", "processes", "process"}
+# Where a run lies, how often it is saved, who makes its batches and who watches changes nothing of what it computes.
+FREE = {
+    "out", "overwrite", "resume", "checkpoint_every", "workers", "coordinator", "processes", "process", "tensorboard"
+}  # fmt: skip
 
 
 class OtherSettings(ValueError):

@@ -3,19 +3,21 @@
 import math
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
+from PIL import Image
 
 from centernet_data.config import Train
 from centernet_data.curves import save_curves
 from centernet_data.dataset import Dataset
 from centernet_data.drawing import predictions_page
 from centernet_data.evaluation import Detect, evaluate, report, without_nan
-from centernet_data.interrupts import Stop, stoppable
+from centernet_data.interrupts import Interrupted, Stop, stoppable
 from centernet_data.plan import Plan, make_plan
 from centernet_data.progress import show_step, step_progress
 from centernet_data.run import FollowingRun, Run
-from centernet_data.run_folder import RunFolder, write_picture
+from centernet_data.run_folder import write_picture
 
 SHOWN = 8  # pictures on predictions.png
 SHOWN_CONFIDENCE = 0.3
@@ -29,7 +31,7 @@ def train(config: Train) -> dict:
     plan = make_plan(config)
     run = _new_run(plan)
     plan.check_pictures()
-    with stoppable() as stop, run:
+    with stoppable() as stop, _curves_when_stopped(plan, run), run:
         _start(plan, run)
         _train(plan, run, stop)
         _conclude(plan, run, stop)
@@ -49,6 +51,8 @@ def _start(plan: Plan, run: Run) -> None:
     """Goes on with the run in the folder, or begins a new one; several processes do as the first."""
     if plan.is_first:
         _resume_or_begin(plan, run)
+        if plan.config.tensorboard or plan.folder.tensorboard.exists():  # a run that was begun so goes on so
+            run.open_events()
     if plan.batches.share[1] > 1:
         run.step, run.state = plan.backend.as_in_the_first(run.step, run.state)
 
@@ -66,15 +70,22 @@ def _train(plan: Plan, run: Run, stop: Stop) -> None:
     """Takes all steps that are left; saves and evaluates on the way."""
     due = plan.steps_to_evaluate
     if run.step in due:  # gone on from there: what was measured then was cut off
-        _evaluate(plan, run, stop)
+        _evaluate_on_the_way(plan, run, stop)
     for state, line in _steps(plan, run, stop):
         run.advance(state, line)
         if run.step % plan.config.checkpoint_every == 0:
             run.save()
         if run.step in due:
-            results = _evaluate(plan, run, stop)
-            plan.say(f"epoch {plan.batches.epoch_of(run.step):.1f}: AP {results['AP']:.3f}")
+            _evaluate_on_the_way(plan, run, stop)
     run.save()
+
+
+def _evaluate_on_the_way(plan: Plan, run: Run, stop: Stop) -> None:
+    detector = plan.backend.Detector.of(run.state, plan.model_config)
+    results = _evaluate(plan, run, detector, stop)
+    plan.say(f"epoch {plan.batches.epoch_of(run.step):.1f}: AP {results['AP']:.3f}")
+    if run.events:
+        run.show(draw_predictions(detector, plan.val_set))
 
 
 def _conclude(plan: Plan, run: Run, stop: Stop) -> None:
@@ -83,16 +94,17 @@ def _conclude(plan: Plan, run: Run, stop: Stop) -> None:
     if plan.is_first:
         detector.save(plan.folder.model)
     if plan.val_set is not None:
-        plan.console.print(report(_evaluate(plan, run, stop)), highlight=False)
+        plan.console.print(report(_evaluate(plan, run, detector, stop)), highlight=False)
     if plan.is_first:
         save_curves(run.metrics, plan.folder.curves)
-        draw_predictions(detector, plan.val_set or plan.train_set, plan.folder)
+        page = draw_predictions(detector, plan.val_set or plan.train_set)
+        write_picture(plan.folder.predictions, page)
+        run.show(page)
 
 
-def _evaluate(plan: Plan, run: Run, stop: Stop) -> dict:
-    """The state's average precision on the validation split, as it is also noted with the run and its checkpoint."""
+def _evaluate(plan: Plan, run: Run, detector, stop: Stop) -> dict:
+    """The average precision of the state's detector on the validation split; noted with the run and its checkpoint."""
     run.save()
-    detector = plan.backend.Detector.of(run.state, plan.model_config)
     results = evaluate(_stoppable(detector, stop), plan.val_set, plan.batches.share, plan.backend.gather)
     run.note({"step": run.step, "epoch": plan.batches.epoch_of(run.step), **without_nan(results)})
     run.rate(without_nan(results["AP"]))
@@ -156,11 +168,25 @@ def _require_finite(values: dict[str, float], step: int, plan: Plan, run: Run) -
             )
 
 
-def draw_predictions(detector, dataset: Dataset, folder: RunFolder) -> None:
-    """predictions.png: the first pictures of a data set with true boxes, found boxes and the heatmap."""
+@contextmanager
+def _curves_when_stopped(plan: Plan, run: Run) -> Iterator[None]:
+    """Draws the curves so far for a run that was saved because of a signal."""
+    try:
+        yield
+    except Interrupted:
+        if plan.is_first:
+            try:
+                save_curves(run.metrics, plan.folder.curves)
+            except Exception as error:  # whatever it is: how to go on is yet to be said
+                plan.say(f"{plan.folder.curves} could not be drawn: {error}")
+        raise
+
+
+def draw_predictions(detector, dataset: Dataset) -> Image.Image:
+    """A page of the first pictures of a data set with true boxes, found boxes and the heatmap."""
     indices = range(min(SHOWN, len(dataset)))
     pictures = [dataset.image(i) for i in indices]
     found, heatmaps = detector(pictures, SHOWN_CONFIDENCE), detector.heatmaps(pictures)
     samples = [dataset.sample(i) for i in indices]
     rows = [(s.name, p, s.objects, f, h) for s, p, f, h in zip(samples, pictures, found, heatmaps, strict=True)]
-    write_picture(folder.predictions, predictions_page(rows, dataset.classes))
+    return predictions_page(rows, dataset.classes)
