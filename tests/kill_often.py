@@ -24,10 +24,12 @@ from safetensors.numpy import load_file
 from test_cli import make_data
 
 from centernet_data.cli import main
+from centernet_data.events import import_tensorboardx
 
 OPERATIONS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "os.scandir", "os.listdir"}
 TINY = ["--image-size", "32", "--batch-size", "2", "--epochs", "4", "--checkpoint-every", "3"]  # 6 steps
 LONGEST_DELAY = 0.5  # seconds
+TIMES = {"images_per_second", "seconds_waiting", "seconds_computing"}  # of metrics.jsonl, which no two runs share
 
 
 def kill_after(folder, operations, delay):
@@ -74,7 +76,7 @@ def attempt(arguments, log, prepare=lambda: None, conclude=lambda: None):
 
 def metrics_of(folder):
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in line.items() if name != "images_per_second"} for line in lines]
+    return [{name: value for name, value in line.items() if name not in TIMES} for line in lines]
 
 
 def arrays_of(folder, backend):
@@ -108,14 +110,34 @@ def differences(folder, reference, backend):
     ours, theirs = (arrays_of(run, backend) | load_file(run / "model.safetensors") for run in (folder, reference))
     if ours.keys() != theirs.keys():
         return [*wrong, "names of arrays"]
+    if not same_events(folder, reference):
+        wrong.append("tensorboard")
     return wrong + [name for name in ours if ours[name].tobytes() != theirs[name].tobytes()]
+
+
+def same_events(folder, reference):
+    """Whether TensorBoard shows the same of both, and all that metrics.jsonl has, once; times excepted."""
+    if not (folder / "tensorboard").exists():
+        return True  # nor in the other, or their files differ
+    from event_files import expected, shown
+
+    for preempting in (False, True):
+        ours, theirs = (shown(run / "tensorboard", preempting) for run in (folder, reference))
+        timed = {f"speed/{name}" for name in TIMES}
+        if any(ours.get(tag) != own for tag, own in theirs.items() if tag not in timed) or ours.keys() != theirs.keys():
+            return False
+        steps = {tag.partition("/")[2]: [step for step, _ in own] for tag, own in ours.items()}
+        if any(steps[name] != [step for step, _ in own] for name, own in expected(metrics_of(folder)).items()):
+            return False
+    return True
 
 
 def kill_often(folder, backend, kills, seed):
     """Kills so many times; returns the folders of the reference and of the runs that ended, in their order."""
     rng, log = np.random.default_rng(seed), folder / "log.txt"
     data = make_data(folder / "data")
-    train = ["train", "--data", str(data), "--backend", backend, *TINY, "--out"]
+    train = ["train", "--data", str(data), "--backend", backend, *TINY, "--tensorboard", "--out"]
+    import_tensorboardx()  # once, and not in each copy of this process
 
     reference, counted = folder / "reference", folder / "operations.json"
     operations = []

@@ -44,8 +44,20 @@ def test_only_the_settings_that_differ_are_columns(tmp_path, capsys):
         "AP50": "0.500",
         "AP75": "-",
         "images/s": "40",
+        "waiting": "-",
     }
     assert (rows[str(b)]["seed"], rows[str(b)]["AP"], rows[str(b)]["loss"]) == ("7", "-", "4.000")
+
+
+def test_the_share_of_waiting_is_that_of_the_last_steps_and_without_compiling(tmp_path, capsys):
+    run = make_run(tmp_path / "a", losses=())
+    compiling = {"images_per_second": None, "seconds_waiting": 0.0, "seconds_computing": 1000.0}
+    earlier = {"images_per_second": 9.0, "seconds_waiting": 50.0, "seconds_computing": 0.0}
+    later = [{"images_per_second": 9.0, "seconds_waiting": wait, "seconds_computing": 3.0} for wait in (0, 2) * 25]
+    for step, times in enumerate([compiling, earlier, *later]):
+        RunFolder(run).append_metrics({"step": step, "epoch": 1.0, "loss": 1.0} | times)
+    assert main(["runs", str(run)]) == 0
+    assert table(capsys)[str(run)]["waiting"] == "25%"
 
 
 def test_a_folder_of_runs_stands_for_all_in_it(tmp_path, capsys):

@@ -9,13 +9,13 @@ from statistics import median
 import cv2
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from centernet_data.backends import open_data_loader
 from centernet_data.batches import AHEAD, Batches
 from centernet_data.config import DataBench
 from centernet_data.run_folder import write_text
 from centernet_data.source import open_dataset, require_pictures
+from centernet_data.tables import number_table
 from centernet_data.transforms import Augmentation, warp
 
 ROUNDS = 3  # in which all ways of making batches take turns
@@ -110,20 +110,12 @@ def _print(config: DataBench, pictures: int, numbers: dict) -> None:
         highlight=False,
         soft_wrap=True,
     )
-    stages = _table("on one thread", "ms/picture", "pictures/s")
+    stages = number_table("on one thread", "ms/picture", "pictures/s")
     for stage, value in numbers["stages"].items():
         stages.add_row(stage, f"{value:.2f}", f"{1e3 / value:,.0f}")
-    workers = _table("workers", "pictures/s", "torch's DataLoader", "ratio")
+    workers = number_table("workers", "pictures/s", "torch's DataLoader", "ratio")
     for count, values in numbers["workers"].items():
         name = f"{count} process{'es' if count > 1 else ''}" if count else f"{os.cpu_count()} threads"
         theirs = (f"{values['data_loader']:,.0f}", f"{values['ratio']:.2f}") if "ratio" in values else ("-", "-")
         workers.add_row(name, f"{values['pictures_per_second']:,.0f}", *theirs)
     console.print(stages, "", workers, sep="\n", highlight=False)
-
-
-def _table(first: str, *others: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="")
-    table.add_column(first)
-    for name in others:
-        table.add_column(name, justify="right")
-    return table

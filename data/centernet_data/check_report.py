@@ -15,6 +15,7 @@ from centernet_data.drawing import Tile, contact_sheet
 from centernet_data.expressible import CELL, OBJECTS_PER_PICTURE
 from centernet_data.findings import SEVERITIES, Finding, Split
 from centernet_data.images import read_image
+from centernet_data.tables import number_table
 
 CLASSES_SHOWN = 15
 FINDINGS_SHOWN = {"error": 10, "warning": 4, "note": 4}  # of each kind
@@ -57,17 +58,9 @@ def _counted(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-def _table(first: str, columns: Sequence[str]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="")
-    table.add_column(first, overflow="ellipsis", no_wrap=True)
-    for column in columns:
-        table.add_column(column, justify="right", no_wrap=True)
-    return table
-
-
 def _overview(numbers: dict[str, dict]) -> Table:
     keys = ("pictures", "without_objects", "objects", "small", "medium", "large", "ignored")
-    table = _table("split", _spoken(keys))
+    table = number_table("split", *_spoken(keys), no_wrap=True)
     for name, values in numbers.items():
         table.add_row(escape(name), *(str(values[key]) for key in keys))
     return table
@@ -88,7 +81,7 @@ def _classes(numbers: dict[str, dict]) -> Table:
     names.sort(key=lambda name: -totals[name, "all objects"])
     sizes = ("pictures", "small", "medium", "large")
     splits = list(numbers)[:3]  # more would not fit
-    table = _table("class", [*map(escape, splits), *sizes])
+    table = number_table("class", *map(escape, splits), *sizes, no_wrap=True)
     for name in names[:CLASSES_SHOWN]:
         cells = [totals[name, split] for split in splits] + [totals[name, f"all {key}"] for key in sizes]
         table.add_row(escape(name), *map(str, cells))
@@ -98,7 +91,7 @@ def _classes(numbers: dict[str, dict]) -> Table:
 
 
 def _expressible(numbers: dict[str, dict]) -> Table:
-    table = _table("", [*map(escape, numbers)])
+    table = number_table("", *map(escape, numbers), no_wrap=True)
     rows = {
         "objects": "objects",
         "vanished": "less than a pixel high or wide",

@@ -94,6 +94,9 @@ class Train:
     augment: bool = True
     """Change each view of a picture file at random, as set below; rendered scenes vary by themselves."""
     augmentation: Augmentation = field(default_factory=Augmentation)
+    tensorboard: bool = False
+    """Write what metrics.jsonl has, and pictures of predictions, for TensorBoard too, into the run's tensorboard/ (pip
+    install -e ".[tensorboard]")."""
     seed: int = 0
     """Of weights, order and augmentation; the same seed gives the same run."""
     workers: int = 0

@@ -2,7 +2,11 @@
 
 from collections.abc import Callable
 
+from PIL import Image
+
 from centernet_data.checkpoint_folder import Checkpointer, CheckpointFolder, Record
+from centernet_data.events import EventFile
+from centernet_data.files import folder_written_beside
 from centernet_data.interrupts import Interrupted
 from centernet_data.run_folder import RunFolder
 
@@ -16,6 +20,7 @@ class Run:
     def __init__(self, folder: RunFolder, checkpointer: Checkpointer, settings: dict, state):
         self.folder, self.settings = folder, settings
         self.step, self.state, self.metrics = 0, state, []
+        self.events: EventFile | None = None
         self._checkpoints = CheckpointFolder(folder.checkpoints, checkpointer)
 
     def resume(self, tell: Callable[[str], None]) -> bool:
@@ -30,6 +35,18 @@ class Run:
         self.metrics = self.folder.cut_metrics(record.lines)
         return True
 
+    def open_events(self) -> None:
+        """Tells TensorBoard too from here on; and what it was not told, if it was told nothing before."""
+        folder = self.folder.tensorboard
+        if self.metrics and not folder.exists():
+            with folder_written_beside(folder) as beside:  # all of it or nothing
+                before = EventFile(beside, 0)
+                for line in self.metrics:
+                    before.add_numbers(line)
+                before.flush()
+                before.close()
+        self.events = EventFile(folder, self.step)
+
     def advance(self, state, line: dict) -> None:
         """Takes the state and the metrics of one more step."""
         self.step, self.state = self.step + 1, state
@@ -39,9 +56,19 @@ class Run:
         """Adds one line of metrics."""
         self.folder.append_metrics(line)
         self.metrics.append(line)
+        if self.events:
+            self.events.add_numbers(line)
+
+    def show(self, picture: Image.Image) -> None:
+        """Shows it in TensorBoard at this step, if that is told anything."""
+        if self.events:
+            self.events.add_picture(self.step, picture)
+            self.events.flush()
 
     def save(self) -> None:
         """Begins to save a checkpoint. ValueError if this or the last one cannot be saved."""
+        if self.events:
+            self.events.flush()  # whoever goes on from this checkpoint finds all that was before
         self._checkpoints.save(self.step, self.state, Record(self.settings, len(self.metrics)))
 
     @property
@@ -62,13 +89,15 @@ class Run:
         if isinstance(error, Interrupted):
             self.save()
         self._checkpoints.wait()
+        if self.events:
+            self.events.close()
 
 
 class FollowingRun(Run):
     """The same run in another process than the first of several: it writes nothing."""
 
     def __init__(self, state):
-        self.step, self.state, self.metrics = 0, state, []
+        self.step, self.state, self.metrics, self.events = 0, state, [], None
 
     def note(self, line: dict) -> None:
         self.metrics.append(line)

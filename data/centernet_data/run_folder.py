@@ -15,13 +15,15 @@ from PIL import Image
 from centernet_data.files import naming, written_beside
 from centernet_data.settings import require_same_settings
 
-FILES = ("model.safetensors", "checkpoints", "config.toml", "metrics.jsonl", "curves.png", "predictions.png")
+FILES = (
+    "model.safetensors", "checkpoints", "config.toml", "metrics.jsonl", "curves.png", "predictions.png", "tensorboard"
+)  # fmt: skip
 UNFINISHED = re.compile(rf"\.\d+-({'|'.join(map(re.escape, FILES))})")  # what a killed process was writing beside
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths of a run's files. `metrics.jsonl` grows line by line; everything else is written beside and renamed."""
+    """Paths of a run's files. `metrics.jsonl` and `tensorboard` grow; all else is written beside and renamed."""
 
     path: Path
 
@@ -49,6 +51,10 @@ class RunFolder:
     def predictions(self) -> Path:
         return self.path / "predictions.png"
 
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
     def require_free(self, overwrite: bool) -> None:
         """ValueError if there is a run already, unless it may be overwritten."""
         if self.path.exists() and not self.path.is_dir():
@@ -73,7 +79,7 @@ class RunFolder:
         for path in (self.model, self.checkpoints):
             _remove(path)
         write_text(self.config, tomli_w.dumps(settings))  # a run killed from here on can be resumed
-        for path in (self.metrics, self.curves, self.predictions):
+        for path in (self.metrics, self.curves, self.predictions, self.tensorboard):
             _remove(path)
 
     def remove_unfinished(self) -> None:

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from centernet_data.config import Runs
 from centernet_data.settings import FREE
+from centernet_data.tables import number_table
 
 LAST = 50  # steps whose median is a run's loss and speed
 
@@ -30,6 +31,14 @@ class Run:
         """The median of the last steps' values; None if there are none."""
         values = [line[name] for line in self.lines if line.get(name) is not None]
         return median(values[-LAST:]) if values else None
+
+    @property
+    def waiting(self) -> float | None:
+        """Which share of the last steps' time they waited for their batches; None if that was not measured."""
+        timed = [line for line in self.lines if "seconds_waiting" in line and line["images_per_second"] is not None]
+        waiting = sum(line["seconds_waiting"] for line in timed[-LAST:])
+        computing = sum(line["seconds_computing"] for line in timed[-LAST:])
+        return waiting / (waiting + computing) if timed else None
 
     def evaluated(self, name: str) -> float | None:
         """The last measured average precision of this name; None if there is none."""
@@ -70,20 +79,19 @@ def compare(runs: Sequence[Run]) -> Table:
     """A row for each run: the settings in which they differ, how far it came, and its results."""
     names = list(dict.fromkeys(name for run in runs for name in run.settings if name not in FREE))
     differing = [name for name in names if len({json.dumps(run.settings.get(name), default=str) for run in runs}) > 1]
-    table = Table(box=None, pad_edge=False, header_style="")
-    table.add_column("run", no_wrap=True)
-    for name in (*differing, "steps", "epoch", "loss", "AP", "AP50", "AP75", "images/s"):
-        table.add_column(escape(name), justify="right", no_wrap=True)
+    results = ("steps", "epoch", "loss", "AP", "AP50", "AP75", "images/s", "waiting")
+    table = number_table("run", *map(escape, differing), *results, no_wrap=True)
     for run in runs:
         steps = max((line["step"] + 1 for line in run.lines if "loss" in line), default=0)
-        results = (run.last("loss"), *map(run.evaluated, ("AP", "AP50", "AP75")))
+        values = (run.last("loss"), *map(run.evaluated, ("AP", "AP50", "AP75")))
         table.add_row(
             escape(str(run.path)),
             *(escape(_setting(run.settings.get(name, "-"))) for name in differing),
             str(steps),
             _number(run.lines[-1]["epoch"] if run.lines else None, 1),
-            *(_number(value, 3) for value in results),
+            *(_number(value, 3) for value in values),
             _number(run.last("images_per_second"), 0),
+            "-" if run.waiting is None else f"{run.waiting:.0%}",
         )
     return table
 

@@ -3,9 +3,20 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-# Where a run lies, how often it is saved and who makes its batches changes nothing of what it computes, and what a
-# preset has set is compared by itself.
-FREE = {"preset", "out", "overwrite", "resume", "checkpoint_every", "workers", "coordinator", "processes", "process"}
+# Where a run lies, how often it is saved, who makes its batches and who watches changes nothing of what it computes.
+# What a preset has set is compared by itself.
+FREE = {
+    "preset",
+    "out",
+    "overwrite",
+    "resume",
+    "checkpoint_every",
+    "workers",
+    "coordinator",
+    "processes",
+    "process",
+    "tensorboard",
+}
 
 
 class OtherSettings(ValueError):

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from centernet_data.config import Bench
+from centernet_data.tables import number_table
 from parity.bench.result import COMPILED, EAGER, JAX, Process, Share, Speed, Timing
 from parity.bench.task import Task
 
@@ -37,7 +38,7 @@ def print_timings(timings: Sequence[Timing], console: Console) -> None:
     """The ratios of one task, and the rates behind them. Nothing if there are none."""
     if not timings:
         return
-    table = _table(sizes(timings[0].task), "JAX / torch", "JAX images/s", "torch", "torch.compile")
+    table = number_table(sizes(timings[0].task), "JAX / torch", "JAX images/s", "torch", "torch.compile")
     for one in timings:
         rates = [f"{one.images_per_second(n):,.1f}" if n in one.seconds else "-" for n in (JAX, EAGER, COMPILED)]
         table.add_row(NAMES[one.part], f"{one.ratio:.2f}", *rates)
@@ -48,7 +49,7 @@ def print_shares(found: Sequence[Share], console: Console) -> None:
     """How much of the time goes beside the network."""
     if not found:
         return
-    table = _table("share of the time", "JAX", "torch")
+    table = number_table("share of the time", "JAX", "torch")
     for one in found:
         name = f"{NAMES[one.part]} in a {NAMES[one.whole]}, {sizes(one.task)}"
         table.add_row(name, *(f"{100 * one.of[side]:.1f}%" for side in (JAX, EAGER)))
@@ -59,7 +60,7 @@ def print_speeds(found: Sequence[Speed], console: Console) -> None:
     """Arithmetic per second beside that of a matrix product."""
     if not found:
         return
-    table = _table("share of the limit", "GFLOP/image", "JAX GFLOP/s", "torch GFLOP/s")
+    table = number_table("share of the limit", "GFLOP/image", "JAX GFLOP/s", "torch GFLOP/s")
     for one in found:
         rates = [one.flop_per_second[side] for side in (JAX, EAGER)]
         cells = [f"{rate / 1e9:,.0f} ({100 * rate / one.limit:.0f}%)" for rate in rates]
@@ -76,7 +77,7 @@ def print_processes(found: Sequence[Process], console: Console) -> None:
     """Start and memory of whole processes."""
     if not found:
         return
-    table = _table("in a process of its own", "cold, s", "warm, s", "peak MiB")
+    table = number_table("in a process of its own", "cold, s", "warm, s", "peak MiB")
     for one in found:
         cells = ("-", "-", "-")
         if not one.failed:
@@ -108,14 +109,6 @@ def as_json(
 
 def sizes(task: Task) -> str:
     return f"{task.batch_size} of {task.image_size[0]} x {task.image_size[1]}"
-
-
-def _table(first: str, *others: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="")
-    table.add_column(first)
-    for name in others:
-        table.add_column(name, justify="right")
-    return table
 
 
 def _show(console: Console, table: Table) -> None:
