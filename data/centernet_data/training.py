@@ -110,17 +110,18 @@ def _detector(plan: Plan, run: Run):
 def _evaluate(plan: Plan, run: Run, detector, stop: Stop) -> dict:
     """The average precision of the state's detector on the validation split; noted with the run and its checkpoint."""
     run.save()
-    results = evaluate(_stoppable(detector, stop), plan.val_set, plan.batches.share, plan.backend.gather)
+    results = evaluate(_stoppable(plan, detector, stop), plan.val_set, plan.batches.share, plan.backend.gather)
     run.note({"step": run.step, "epoch": plan.batches.epoch_of(run.step), **without_nan(results)})
     run.rate(without_nan(results["AP"]))
     return results
 
 
-def _stoppable(detector, stop: Stop) -> Detect:
+def _stoppable(plan: Plan, detector, stop: Stop) -> Detect:
     """A detector that lets itself be interrupted between pictures."""
 
     def detect(pictures):
-        stop.check()
+        if plan.batches.share[1] == 1:  # of several processes none leaves alone; they do after the same step
+            stop.check()
         return detector(pictures, 0.0)
 
     return detect
@@ -152,11 +153,21 @@ def _steps(plan: Plan, run: Run, stop: Stop) -> Iterator[tuple[object, dict]]:
             line = {"step": step, "epoch": batches.epoch_of(step + 1), **values, "images_per_second": speed, **times}
             show_step(progress, task, line)
             yield state, line
-            if batches.share[1] > 1:  # a signal reaches the processes at different steps
-                signals = backend.gather(np.array(stop.signal or 0))
-                stop.signal = int(signals.max()) or None
-            stop.check()
+            _check(plan, stop)
             begun = time.perf_counter()
+
+
+def _check(plan: Plan, stop: Stop) -> None:
+    """Interrupted if the program was asked to stop; several processes after the same step, whichever of them was asked.
+
+    A signal that comes while they ask each other is met after the next step.
+    """
+    if plan.batches.share[1] == 1:
+        stop.check()
+        return
+    signals = plan.backend.gather(np.array(stop.signal or 0))
+    if signals.any():
+        raise Interrupted(int(signals.max()))
 
 
 def _require_finite(values: dict[str, float], step: int, plan: Plan, run: Run) -> None:
