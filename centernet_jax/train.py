@@ -111,12 +111,13 @@ def create_state(
     variables = _init(model, jax.random.key(seed))
     if pretrained:
         variables = load_resnet(variables, pretrained, "backbone.resnet.")
+    opt_state, ema = _begin(recipe, variables)
     state = TrainState(
         step=jnp.zeros((), int),
         params=variables["params"],
         batch_stats=variables["batch_stats"],
-        opt_state=create_optimizer(recipe).init(variables["params"]),
-        ema=jax.tree.map(jnp.copy, variables),  # a step consumes both
+        opt_state=opt_state,
+        ema=ema,
         model=model,
         recipe=recipe,
     )
@@ -126,6 +127,12 @@ def create_state(
 @partial(jax.jit, static_argnums=0)
 def _init(model: CenterNet, key: Array) -> dict:
     return model.init(key, jnp.zeros((1, 32, 32, 3)))
+
+
+@partial(jax.jit, static_argnums=0)  # one program: array by array they are 40, and a second longer at each start
+def _begin(recipe: Recipe, variables: dict) -> tuple[optax.OptState, dict]:
+    """A fresh optimizer's state, and the average so far: a copy, as a step consumes both."""
+    return create_optimizer(recipe).init(variables["params"]), jax.tree.map(jnp.copy, variables)
 
 
 def join_processes(coordinator: str | None, processes: int | None, process: int | None) -> tuple[int, int]:
