@@ -29,6 +29,10 @@ class Plain:
     classes = ("a", "b")
     notes = ()
 
+    @property
+    def most_objects(self):
+        return max(map(len, self.objects))
+
     def __len__(self):
         return len(self.objects)
 
@@ -129,6 +133,10 @@ class ReadWhole:
 
     classes = ()
     notes = ()
+
+    @property
+    def most_objects(self):
+        return self.dataset.most_objects
 
     def __len__(self):
         return len(self.dataset)

@@ -336,6 +336,7 @@ class Painted:
 
     def __init__(self, objects):
         self.objects = np.array(objects, float).reshape(-1, 6)
+        self.most_objects = len(self.objects)
 
     def __len__(self):
         return 1

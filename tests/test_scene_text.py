@@ -68,6 +68,12 @@ def test_samples_are_well_formed(size):
     assert len({dataset.name(i) for i in range(15)}) == 15
 
 
+def test_no_scene_has_more_words_than_a_batch_has_room_for():
+    dataset = SceneTextDataset("val", count=40, size=(64, 1500))  # lines of up to 90 words
+    counts = [len(dataset.words(i)) for i in range(len(dataset))]
+    assert 80 <= max(counts) <= dataset.most_objects
+
+
 @pytest.mark.parametrize("size", SIZES[:2])
 def test_boxes_are_tight_about_the_ink_in_the_picture(size):
     errors = []

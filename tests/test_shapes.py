@@ -43,6 +43,7 @@ def test_samples_are_well_formed(size):
             assert 0 <= top + 1e-4 < bottom <= size[0] + 1e-4
             assert 0 <= left + 1e-4 < right <= size[1] + 1e-4
     assert len({dataset.sample(i).name for i in range(30)}) == 30
+    assert max(len(dataset.sample(i).objects) for i in range(30)) == dataset.most_objects
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -39,7 +39,7 @@ class Batches:
 
     The pictures of an epoch come in an order drawn from (seed, epoch), one epoch right after the other, so that every
     batch is full. "image": uint8 RGB [B, H, W, 3]; "objects": float32 [B, N, 6] in pixels of the input, padded with
-    zeros to the greatest count that any picture of the data set has. With a `share` (index, count) only that part of
+    zeros to the `most_objects` of the data set. With a `share` (index, count) only that part of
     each batch is made: one of `count` equal ones, of which the first has the index 0.
     """
 
@@ -119,14 +119,10 @@ class Batches:
             gc.collect()  # what grain's iterators hold in reference cycles is shared memory too
 
     def _stack(self, views: list[tuple[np.ndarray, np.ndarray]]) -> Batch:
-        objects = np.zeros((len(views), self._most_objects, 6), np.float32)
+        objects = np.zeros((len(views), self.dataset.most_objects, 6), np.float32)
         for row, (_, own) in zip(objects, views, strict=True):
             row[: len(own)] = own
         return {"image": np.stack([image for image, _ in views]), "objects": objects}
-
-    @cached_property
-    def _most_objects(self) -> int:
-        return max(len(self.dataset.sample(i).objects) for i in range(len(self.dataset)))
 
 
 @lru_cache(maxsize=4)  # every view asks for it, and a batch may reach over two epochs

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -31,6 +32,7 @@ class Sample(NamedTuple):
 @runtime_checkable
 class Dataset(Protocol):
     """Indexed pictures with their objects. `notes` say in plain sentences what was left out, and how often.
+    `most_objects` is how many one picture has at most.
 
     `image` gives uint8 RGB; with a `reduction` of 2, 4 or 8 each of its pixels stands for so many by so many, those
     that hang over the right and lower edge included.
@@ -38,6 +40,9 @@ class Dataset(Protocol):
 
     classes: tuple[str, ...]
     notes: tuple[str, ...]
+
+    @property
+    def most_objects(self) -> int: ...
 
     def __len__(self) -> int: ...
 
@@ -55,6 +60,10 @@ class SamplesInMemory:
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    @cached_property
+    def most_objects(self) -> int:
+        return max((len(sample.objects) for sample in self.samples), default=0)
 
     def sample(self, index: int) -> Sample:
         return self.samples[index]

@@ -29,6 +29,7 @@ class RenderedDataset:
     classes: ClassVar[tuple[str, ...]]
     default_counts: ClassVar[dict[str, int]]
     least_side: ClassVar[int]
+    most_objects: ClassVar[int]
     notes: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self):

@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 from centernet_data.cocotext import LEAST_AREA, ONE_CLASS
 from centernet_data.dataset import Sample
 from centernet_data.rendered_dataset import RenderedDataset
-from centernet_data.text_layout import Block, Word, layout
+from centernet_data.text_layout import MOST_WORDS, Block, Word, layout
 from centernet_data.text_look import render
 
 LAYOUT, LOOK = 0, 1  # which random stream
@@ -35,6 +35,7 @@ class SceneTextDataset(RenderedDataset):
     classes: ClassVar[tuple[str, ...]] = ONE_CLASS
     default_counts: ClassVar[dict[str, int]] = {"train": 8000, "val": 200}
     least_side: ClassVar[int] = 64
+    most_objects: ClassVar[int] = MOST_WORDS
 
     def sample(self, index: int) -> Sample:
         """The words of scene `index`, without drawing it. IndexError outside 0 .. len - 1."""

@@ -65,6 +65,7 @@ class ShapesDataset(RenderedDataset):
     classes: ClassVar[tuple[str, ...]] = ("circle", "square", "triangle")
     default_counts: ClassVar[dict[str, int]] = {"train": 4000, "val": 200}
     least_side: ClassVar[int] = 32
+    most_objects: ClassVar[int] = len(QUARTER_MIDDLES)
 
     def sample(self, index: int) -> Sample:
         """The objects of scene `index`, without drawing it. IndexError outside 0 .. len - 1."""

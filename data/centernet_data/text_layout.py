@@ -17,7 +17,7 @@ PAGE_EMS, SIGN_EMS, STREWN_EMS = (9.5, 19), (26, 90), (12, 44)
 SMALLEST_EM = 8  # in the picture's own pixels: below this letters are no letters
 SIZE_STEP = 1.15
 EM_PER_LETTER = 0.6  # about how wide a letter is
-MOST_PAGE_WORDS = 70
+ENOUGH_PAGE_WORDS, MOST_HEADING_WORDS, MOST_WORDS = 70, 20, 100  # a page's last line may go on behind enough of them
 PLACING_TRIES = 4
 
 
@@ -113,13 +113,13 @@ def _page_lines(random: np.random.Generator, style: _Style, height: float, width
     lines, count = [], 0
     if random.random() < 0.4:
         heading = _style(random, round(style.em * random.uniform(1.2, 2)), by_hand=0)
-        lines.append((heading, _texts(random, heading, width * random.uniform(0.3, 0.8))))
+        lines.append((heading, _texts(random, heading, width * random.uniform(0.3, 0.8))[:MOST_HEADING_WORDS]))
     for _ in range(max(1, int(height / (1.4 * style.em)))):
         share = 1 if random.random() < 0.8 else random.uniform(0.2, 0.9)
-        texts = _texts(random, style, width * share)
+        texts = _texts(random, style, width * share)[: MOST_WORDS - MOST_HEADING_WORDS - count]
         lines.append((style, texts))
         count += len(texts)
-        if count >= MOST_PAGE_WORDS:
+        if count >= ENOUGH_PAGE_WORDS:
             break
     return lines
 
