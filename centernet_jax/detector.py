@@ -8,14 +8,14 @@ from pathlib import Path
 import jax
 import numpy as np
 from jax import numpy as jnp
-from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, UInt8
 
 from centernet_data.detection import Picture, detect_pictures, show_heatmaps
 from centernet_data.model_file import ModelConfig, read_model_file
 from centernet_jax.network import CenterNet, average_flipped, normalize_images
-from centernet_jax.train import TrainState, create_model
+from centernet_jax.train import TrainState, create_model, mesh_of, on_each_of
 from centernet_jax.weights import load_weights, save_weights
 
 EVERYTHING = {"objects_per_image": 100, "min_confidence": 0.0}  # COCO's average precision counts 100 per picture
@@ -48,21 +48,16 @@ def _points(
     return average_flipped(points, model.apply(variables, images[:, :, ::-1])) if flip_test else points
 
 
-def _mesh() -> Mesh:
-    devices = jax.local_devices()  # several processes look at different pictures
-    return jax.make_mesh((len(devices),), ("batch",), axis_types=(AxisType.Auto,), devices=devices)
-
-
 def on_local_devices(variables: dict) -> dict:
-    """The variables on each of this process's devices."""
-    return jax.device_put(variables, NamedSharding(_mesh(), P())) if jax.local_device_count() > 1 else variables
+    """The variables on each of this process's devices: several processes look at different pictures."""
+    return on_each_of(jax.local_devices(), variables)
 
 
 def split_over_local_devices(images: UInt8[np.ndarray, "b h w 3"]) -> UInt8[Array, "c h w 3"]:
     """The images in equal parts on this process's devices, with as many black ones behind them as that takes."""
     missing = -len(images) % jax.local_device_count()
     padded = np.pad(images, [(0, missing), (0, 0), (0, 0), (0, 0)]) if missing else images
-    return jax.device_put(padded, NamedSharding(_mesh(), P("batch")))
+    return jax.device_put(padded, NamedSharding(mesh_of(jax.local_devices()), P("batch")))
 
 
 @partial(jax.jit, static_argnums=(0, 1, 4))
@@ -73,7 +68,8 @@ def _on_each_device(
     def part(variables, images):
         return function(model, variables, images, flip_test)
 
-    return jax.shard_map(part, mesh=_mesh(), in_specs=(P(), P("batch")), out_specs=P("batch"))(variables, images)
+    mesh = mesh_of(jax.local_devices())
+    return jax.shard_map(part, mesh=mesh, in_specs=(P(), P("batch")), out_specs=P("batch"))(variables, images)
 
 
 @dataclass(frozen=True)

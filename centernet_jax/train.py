@@ -167,13 +167,19 @@ def as_in_the_first(step: int, state: TrainState) -> tuple[int, TrainState]:
     return int(step), on_all_devices(jax.tree.unflatten(kind, leaves))
 
 
-def _mesh() -> Mesh:
-    return jax.make_mesh((jax.device_count(),), ("batch",), axis_types=(AxisType.Auto,))
+def mesh_of(devices: list[jax.Device]) -> Mesh:
+    """The devices in a row, along which a batch is split."""
+    return jax.make_mesh((len(devices),), ("batch",), axis_types=(AxisType.Auto,), devices=devices)
+
+
+def on_each_of(devices: list[jax.Device], tree: dict | TrainState) -> dict | TrainState:
+    """Arrays on each of the devices; as they are where there is but one."""
+    return jax.device_put(tree, NamedSharding(mesh_of(devices), P())) if len(devices) > 1 else tree
 
 
 def on_all_devices(state: TrainState) -> TrainState:
     """The state on each device of all processes, as data-parallel training needs it."""
-    return jax.device_put(state, NamedSharding(_mesh(), P())) if jax.device_count() > 1 else state
+    return on_each_of(jax.devices(), state)
 
 
 def split_over_devices(batch: Batch) -> Batch:
@@ -186,7 +192,7 @@ def split_over_devices(batch: Batch) -> Batch:
     share = len(batch["image"])
     if share % jax.local_device_count():
         raise ValueError(f"{share} pictures a step cannot be split evenly over {jax.local_device_count()} devices")
-    sharding = NamedSharding(_mesh(), P("batch"))
+    sharding = NamedSharding(mesh_of(jax.devices()), P("batch"))
     return {name: jax.make_array_from_process_local_data(sharding, np.asarray(batch[name])) for name in batch}
 
 
@@ -251,7 +257,7 @@ def _compiled(platform: str, dtype: jnp.dtype):
     # long without.
     slow = platform == "cpu" and dtype == jnp.float32
     options = {"xla_cpu_experimental_ynn_fusion_type": ""} if slow else None
-    on_each = NamedSharding(_mesh(), P()) if jax.device_count() > 1 else None
+    on_each = NamedSharding(mesh_of(jax.devices()), P()) if jax.device_count() > 1 else None
     return jax.jit(_train_step, donate_argnums=0, out_shardings=on_each, compiler_options=options)
 
 

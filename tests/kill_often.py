@@ -24,12 +24,12 @@ from safetensors.numpy import load_file
 from test_cli import make_data
 
 from centernet_data.cli import main
-from centernet_data.events import import_tensorboardx
+from centernet_data.events import GROUPS, import_tensorboardx
 
 OPERATIONS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "os.scandir", "os.listdir"}
 TINY = ["--image-size", "32", "--batch-size", "2", "--epochs", "4", "--checkpoint-every", "3"]  # 6 steps
 LONGEST_DELAY = 0.5  # seconds
-TIMES = {"images_per_second", "seconds_waiting", "seconds_computing"}  # of metrics.jsonl, which no two runs share
+TIMES = GROUPS["speed"]  # of metrics.jsonl, which no two runs share
 
 
 def kill_after(folder, operations, delay):

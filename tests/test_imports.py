@@ -159,7 +159,7 @@ JAX_ONLY = {
         "ConvTransposeKernel",  # its weights, named as torch names them
     },
     "detector.py": {"on_local_devices", "split_over_local_devices"},  # the torch side keeps to one device
-    "train.py": {"on_all_devices", "split_over_devices"},  # likewise
+    "train.py": {"mesh_of", "on_each_of", "on_all_devices", "split_over_devices"},  # likewise
     "weights.py": {"torch_name", "to_torch", "to_flax"},  # there the variables have torch's names and layouts already
 }
 TORCH_ONLY = {

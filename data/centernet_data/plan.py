@@ -80,10 +80,9 @@ def make_plan(config: Train) -> Plan:
     if share[0] == 0 and (config.tensorboard or (config.resume and folder.tensorboard.exists())):
         import_tensorboardx()
     train_set, val_set = open_train_and_val(config.data)
-    _describe(console, config, train_set, val_set)
     augmentation = config.augmentation if config.augment and _is_stored(train_set) else NO_AUGMENTATION
     pictures_per_step = config.batch_size * config.accumulate
-    return Plan(
+    plan = Plan(
         config,
         backend,
         console,
@@ -94,6 +93,8 @@ def make_plan(config: Train) -> Plan:
         ModelConfig(train_set.classes, config.hw, config.resize, config.depth),
         recipe_of(config, len(train_set)),
     )
+    _describe(plan)
+    return plan
 
 
 def recipe_of(config: Train, pictures: int) -> Recipe:
@@ -120,14 +121,11 @@ def _is_stored(dataset: Dataset | None) -> bool:
     return isinstance(dataset, PictureDataset | TfdsDataset)
 
 
-def _describe(console: Console, config: Train, train_set: Dataset, val_set: Dataset | None) -> None:
+def _describe(plan: Plan) -> None:
+    train_set, val_set = plan.train_set, plan.val_set
     validation = "no validation split" if val_set is None else f"{len(val_set)} to validate on"
     classes = f"{len(train_set.classes)} classes" if len(train_set.classes) != 1 else f"class {train_set.classes[0]}"
-    console.print(
-        f"{config.data}: {len(train_set)} pictures to train on, {validation}; {classes}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    plan.say(f"{plan.config.data}: {len(train_set)} pictures to train on, {validation}; {classes}")
     for split, dataset in (("train", train_set), ("val", val_set)):
         for note in dataset.notes if dataset is not None else ():
-            console.print(f"  {split}: {note}", highlight=False)
+            plan.say(f"  {split}: {note}")
