@@ -63,7 +63,7 @@ FAULTS = [
         '"SAME" if stride == 2 else [(pad, pad)] * 2',
         "stem",
     ),
-    Fault("SAME padding in the pool", JAX + "backbone", "max_pool", "[(1, 1), (1, 1)]", '"SAME"', "stem"),
+    Fault("SAME padding in the pool", JAX + "primitives", "max_pool", "[(1, 1), (1, 1)]", '"SAME"', "stem"),
     Fault(
         "kernels transposed in the transfer",
         JAX + "weights",
@@ -72,7 +72,7 @@ FAULTS = [
         "value.transpose(3, 2, 1, 0)",
         "stem",
     ),
-    Fault("epsilon 1e-3", JAX + "backbone", "BatchNorm.__call__", "batch_var + 1e-5", "batch_var + 1e-3", "stem"),
+    Fault("epsilon 1e-3", JAX + "primitives", "normalize_channels", "BATCH_NORM_EPSILON", "1e-3", "stem"),
     Fault("no ReLU in the block", TORCH + "backbone", "BasicBlock.forward", "F.relu(self.bn1", "(self.bn1", "layer1"),
     Fault("no ReLU behind the sum", TORCH + "backbone", "BasicBlock.forward", "F.relu(x + y)", "x + y", "layer1"),
     Fault(
@@ -93,7 +93,7 @@ FAULTS = [
     ),
     Fault(
         "phases swapped",
-        JAX + "backbone",
+        JAX + "primitives",
         "upscale_twice",
         "jnp.stack(columns,",
         "jnp.stack(columns[::-1],",
@@ -200,7 +200,7 @@ FAULTS = [
     Fault("size loss not weighted", TORCH + "loss", "CenterNetLoss.forward", "self.l_size_lambda * ", "", "size loss"),
     Fault(
         "a tap of the pool's gradient lost",
-        JAX + "backbone",
+        JAX + "primitives",
         "_gather_taps",
         "after + from_next",
         "after",

@@ -6,14 +6,11 @@ import numpy as np
 import pytest
 import torch
 from flax import linen as nn
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from jax import lax
 from twins import TWINS, WRONG
 
 import centernet_jax
 import centernet_torch
-from centernet_jax.backbone import BatchNorm, conv_general_dilated, max_pool, upscale_twice
+from centernet_jax.backbone import BatchNorm
 from centernet_jax.weights import to_flax, to_torch
 
 both = pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.name)
@@ -29,57 +26,6 @@ def nchw(array):
 
 def nchw_kernel(array):
     return torch.tensor(np.asarray(array).transpose(3, 2, 0, 1))
-
-
-@pytest.mark.parametrize(("kernel_size", "padding", "output_padding"), [(2, 0, 0), (3, 1, 1), (4, 1, 0), (5, 2, 1)])
-def test_upscaling_equals_transposed_convolution_with_its_gradients(kernel_size, padding, output_padding):
-    with jax.enable_x64(True):
-        x, kernel = map(jnp.asarray, (random(2, 3, 5, 4), random(kernel_size, kernel_size, 6, 4, seed=1)))
-        pads = [(kernel_size - 1 - padding, kernel_size - 1 - padding + output_padding)] * 2
-
-        def plain(x, kernel):
-            numbers = ("NHWC", "HWIO", "NHWC")
-            return lax.conv_transpose(x, kernel, (2, 2), pads, dimension_numbers=numbers, transpose_kernel=True)
-
-        def ours(x, kernel):
-            return upscale_twice(x, kernel, padding)
-
-        expected = torch.nn.functional.conv_transpose2d(nchw(x), nchw_kernel(kernel), None, 2, padding, output_padding)
-        np.testing.assert_allclose(nchw(ours(x, kernel)), expected, rtol=1e-12, atol=1e-12)
-        for argument in (0, 1):
-            gradients = [jax.grad(lambda *a, f=f: jnp.sin(f(*a)).sum(), argument)(x, kernel) for f in (plain, ours)]
-            np.testing.assert_allclose(*gradients, rtol=1e-12, atol=1e-12)
-
-
-@pytest.mark.parametrize("hw", [(1, 1), (2, 2), (2, 3), (4, 4), (4, 6), (5, 8)])
-@pytest.mark.parametrize("stride", [1, 2])
-def test_convolution_equals_xlas_with_its_gradients(hw, stride):
-    with jax.enable_x64(True):
-        x, kernel = jnp.asarray(random(2, *hw, 4)), jnp.asarray(random(3, 3, 4, 5, seed=1))
-        strides, pads, numbers = (stride, stride), [(1, 1), (1, 1)], ("NHWC", "HWIO", "NHWC")
-        forms = [
-            lambda x, kernel, f=f: f(x, kernel, strides, pads, dimension_numbers=numbers)
-            for f in (lax.conv_general_dilated, conv_general_dilated)
-        ]
-        np.testing.assert_allclose(*[f(x, kernel) for f in forms], rtol=1e-12, atol=1e-12)
-        for argument in (0, 1):
-            gradients = [jax.grad(lambda *a, f=f: jnp.sin(f(*a)).sum(), argument)(x, kernel) for f in forms]
-            np.testing.assert_allclose(*gradients, rtol=1e-12, atol=1e-12)
-
-
-@given(seed=st.integers(0, 2**32), levels=st.sampled_from([2, 1000]), hw=st.sampled_from([(8, 8), (7, 10), (5, 3)]))
-@settings(max_examples=15, deadline=None)
-def test_max_pool_equals_torch_with_its_gradient_ties_included(seed, levels, hw):
-    rng = np.random.default_rng(seed)
-    with jax.enable_x64(True):
-        x = rng.integers(-levels, levels, (2, *hw, 3)).astype(float)
-        pooled, pull = jax.vjp(max_pool, jnp.asarray(x))
-        weights = rng.normal(size=pooled.shape)
-        other = nchw(x).requires_grad_()
-        expected = torch.nn.functional.max_pool2d(other, 3, 2, padding=1)
-        np.testing.assert_array_equal(nchw(pooled), expected.detach())
-        (gradient,) = torch.autograd.grad(expected, other, nchw(weights))
-        np.testing.assert_allclose(nchw(pull(jnp.asarray(weights))[0]), gradient, rtol=1e-12)
 
 
 def test_batch_norm_keeps_torchs_statistics():
@@ -232,21 +178,3 @@ def test_normalisation_is_imagenets_in_rgb(twin):
         found = centernet_torch.normalize_images(torch.tensor(images)).permute(0, 2, 3, 1).numpy()
     np.testing.assert_allclose(found[0, 0, 0], [-2.1179, -2.0357, -1.8044], atol=1e-4)
     np.testing.assert_allclose(found[0, 0, 1], [2.2489, 0.2052, -1.8044], atol=1e-4)
-
-
-def test_max_pool_sends_its_gradient_back_through_what_xla_computes_twice():
-    """XLA computes the cheap producers of a pool's input anew for each use, with other roundings."""
-
-    def loss(pool, conv, x, scale):
-        y = x @ conv
-        y = (y - y.mean((0, 1, 2))) * (lax.rsqrt(y.var((0, 1, 2)) + 1e-5) * scale) + 0.1
-        return jnp.square(pool(nn.relu(y))).sum()
-
-    def plain(x):
-        return nn.max_pool(x, (3, 3), (2, 2), padding=[(1, 1), (1, 1)])
-
-    with jax.enable_x64(True):
-        arguments = [jnp.asarray(a) for a in (random(8, 8), random(3, 32, 32, 8, seed=1), random(8, seed=2))]
-        gradients = [jax.jit(jax.grad(lambda *a, p=p: loss(p, *a), (0, 2)))(*arguments) for p in (max_pool, plain)]
-        for ours, expected in zip(*gradients, strict=True):
-            np.testing.assert_allclose(ours, expected, rtol=1e-9, atol=1e-9)

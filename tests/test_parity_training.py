@@ -105,6 +105,7 @@ class Echo:
 
     def __init__(self, dataset, detector):
         self.classes, self.dataset, self.detector = dataset.classes, dataset, detector
+        self.most_objects = 6  # of those found
 
     def __len__(self):
         return 8
