@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import jax
@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, UInt8
 from centernet_data.detection import Picture, detect_pictures, show_heatmaps
 from centernet_data.model_file import ModelConfig, read_model_file
 from centernet_jax.network import CenterNet, average_flipped, normalize_images
+from centernet_jax.primitives import compiler_options
 from centernet_jax.train import TrainState, create_model, mesh_of, on_each_of
 from centernet_jax.weights import load_weights, save_weights
 
@@ -60,7 +61,11 @@ def split_over_local_devices(images: UInt8[np.ndarray, "b h w 3"]) -> UInt8[Arra
     return jax.device_put(padded, NamedSharding(mesh_of(jax.local_devices()), P("batch")))
 
 
-@partial(jax.jit, static_argnums=(0, 1, 4))
+@cache
+def _compiled(platform: str, dtype: jnp.dtype):
+    return jax.jit(_on_each_device, static_argnums=(0, 1, 4), compiler_options=compiler_options(platform, dtype))
+
+
 def _on_each_device(
     function: Callable, model: CenterNet, variables: dict, images: UInt8[Array, "b h w 3"], flip_test: bool
 ) -> Float[Array, "b ..."]:
@@ -107,8 +112,9 @@ class Detector:
 
     def _of_all(self, function: Callable, images: UInt8[np.ndarray, "b h w 3"]) -> Float[np.ndarray, "b ..."]:
         """What `detect` or `heatmap` says of images, of which each of this process's devices takes its part."""
+        run = _compiled(jax.default_backend(), jax.tree.leaves(self.variables)[0].dtype)
         split = split_over_local_devices(images)
-        return np.asarray(_on_each_device(function, self.model, self.variables, split, self.flip_test))[: len(images)]
+        return np.asarray(run(function, self.model, self.variables, split, self.flip_test))[: len(images)]
 
     def save(self, path: str | Path) -> None:
         """Writes `model.safetensors`, which either backend loads."""

@@ -19,6 +19,7 @@ from centernet_data.model_file import ModelConfig
 from centernet_data.recipe import Recipe
 from centernet_jax.loss import CenterNetLoss
 from centernet_jax.network import CenterNet, normalize_images
+from centernet_jax.primitives import compiler_options
 from centernet_jax.weights import load_resnet
 
 Batch = dict[str, UInt8[Array | np.ndarray, "b h w 3"] | Float[Array | np.ndarray, "b n 6"]]
@@ -252,13 +253,9 @@ def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
 
 @cache
 def _compiled(platform: str, dtype: jnp.dtype):
-    # On a CPU jaxlib 0.10.2 hands float32 convolutions to kernels (YNNPACK) whose weight gradients are slow: without
-    # them a step of ResNet-34 at 8 x 256² takes 2.2 s instead of 2.8 s, on two cores. float64 takes three times as
-    # long without.
-    slow = platform == "cpu" and dtype == jnp.float32
-    options = {"xla_cpu_experimental_ynn_fusion_type": ""} if slow else None
     on_each = NamedSharding(mesh_of(jax.devices()), P()) if jax.device_count() > 1 else None
-    return jax.jit(_train_step, donate_argnums=0, out_shardings=on_each, compiler_options=options)
+    options = {"donate_argnums": 0, "compiler_options": compiler_options(platform, dtype)}
+    return jax.jit(_train_step, out_shardings=on_each, **options)
 
 
 def _train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:

@@ -57,9 +57,9 @@ TRANSFORMS = {2: cook_toom([0, 1, -1]), 4: cook_toom([0, 0.5**0.5, -(0.5**0.5), 
 @partial(jax.jit, static_argnames="m")
 def winograd_conv(x: Float[Array, "b h w i"], kernel: Float[Array, "3 3 i o"], m: int) -> Float[Array, "b h w o"]:
     """3x3 convolution of stride 1, padded by 1, by tiles of m x m outputs."""
-    (b, h, w, i), o = x.shape, kernel.shape[3]
+    (b, h, w, _), (_, _, i, o) = x.shape, kernel.shape
     rows, columns = -(-h // m), -(-w // m)
-    inputs = _transform(TRANSFORMS[m].input, _patches(x, m)).reshape(-1, b * rows * columns, i)
+    inputs = _input_transform(x, m)
     kernels = _transform(TRANSFORMS[m].kernel, kernel.reshape(9, -1)).reshape(-1, i, o)
     products = lax.dot_general(inputs, kernels, (([2], [1]), ([0], [0])))
     tiles = _transform(TRANSFORMS[m].output, products.reshape(len(products), -1)).reshape(m, m, b, rows, columns, o)
@@ -71,12 +71,46 @@ def _transform(matrix: Float[np.ndarray, "n k"], parts: Float[Array, "kk rest"])
     return jnp.asarray(np.kron(matrix, matrix), parts.dtype) @ parts
 
 
-def _patches(x: Float[Array, "b h w i"], m: int) -> Float[Array, "p ti"]:
-    """The m+2 by m+2 inputs of each tile: those of its own, and two from the next tile's."""
+@partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _input_transform(x: Float[Array, "b h w i"], m: int) -> Float[Array, "p t i"]:
+    """B^T d B of each tile t, its columns first and then its rows, each by one loop over memory.
+
+    Its gradient is that of `_input_transform_by_product`, which is the faster one there and the slower one here: a
+    detection by ResNet-34 of 8 x 256 x 256 takes 0.41 s so and 0.50 s otherwise, on two cores.
+    """
+    _, h, w, channels = x.shape
+    height, width = -(-h // m) * m, -(-w // m) * m
+    padded = jnp.pad(x, ((0, 0), (1, height - h + m + 1), (1, width - w + m + 1), (0, 0)))
+    columns = _mix(TRANSFORMS[m].input, [padded[:, :, j : j + width : m] for j in range(m + 2)])
+    rows = _mix(TRANSFORMS[m].input, [columns[:, :, i : i + height : m] for i in range(m + 2)])
+    return rows.reshape((m + 2) ** 2, -1, channels)
+
+
+def _mix(matrix: Float[np.ndarray, "n k"], parts: list[Float[Array, "..."]]) -> Float[Array, "n ..."]:
+    """The sum over k of matrix[:, k] parts[k]."""
+    weights = jnp.asarray(matrix, parts[0].dtype).reshape(*matrix.shape, *[1] * parts[0].ndim)
+    # Without the barrier XLA computes it anew for each of its uses.
+    return lax.optimization_barrier(sum(weights[:, k] * part for k, part in enumerate(parts)))
+
+
+def _input_transform_by_product(x: Float[Array, "b h w i"], m: int) -> Float[Array, "p t i"]:
+    """The same from each tile's m+2 by m+2 inputs: those of its own, and two from the next tile's."""
     b, h, w, channels = x.shape
     rows, columns = -(-h // m), -(-w // m)
     padded = jnp.pad(x, ((0, 0), (1, (rows + 1) * m - h - 1), (1, (columns + 1) * m - w - 1), (0, 0)))
     tiles = padded.reshape(b, rows + 1, m, columns + 1, m, channels)
     tiles = jnp.concatenate([tiles[:, :-1], tiles[:, 1:, :2]], axis=2)
     tiles = jnp.concatenate([tiles[:, :, :, :-1], tiles[:, :, :, 1:, :2]], axis=4)
-    return tiles.transpose(2, 4, 0, 1, 3, 5).reshape((m + 2) ** 2, -1)
+    patches = tiles.transpose(2, 4, 0, 1, 3, 5).reshape((m + 2) ** 2, -1)
+    return _transform(TRANSFORMS[m].input, patches).reshape(len(patches), -1, channels)
+
+
+def _input_transform_forward(x, m):
+    return _input_transform(x, m), jax.vjp(partial(_input_transform_by_product, m=m), x)[1]
+
+
+def _input_transform_backward(m, pull, gradient):
+    return pull(gradient)
+
+
+_input_transform.defvjp(_input_transform_forward, _input_transform_backward)

@@ -129,7 +129,7 @@ def test_winograds_form_equals_the_plain_one_with_its_gradients(batch, h, w, cha
 
 
 # A convolution of each kind that the network has at some size: by 4 x 4 tiles, by 2 x 2, and plain.
-KINDS = {4: (3, 16, 16), 2: (2, 9, 11), None: (2, 8, 8)}
+KINDS = {4: (6, 16, 16), 2: (4, 9, 11), None: (2, 8, 8)}
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
@@ -143,8 +143,8 @@ def test_the_chosen_form_equals_the_plain_one_with_its_gradients(kind):
 @pytest.mark.parametrize(
     ("platform", "shape", "dtype", "form"),
     [
-        ("cpu", KINDS[4], np.float32, (36, 48)),  # positions of a tile, tiles
-        ("cpu", KINDS[2], np.float32, (16, 60)),
+        ("cpu", KINDS[4], np.float32, (36, 96)),  # positions of a tile, tiles
+        ("cpu", KINDS[2], np.float32, (16, 120)),
         ("cpu", KINDS[None], np.float32, None),
         ("cpu", KINDS[4], jnp.bfloat16, None),
         ("cuda", KINDS[4], np.float32, None),
