@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 
 import jax
@@ -39,10 +40,15 @@ def average_flipped(points: Float[Array, "b h w p"], flipped: Float[Array, "b h 
 def points_non_max_suppression(points: Float[Array, "b h w p"], kernel_size: int = 3) -> Float[Array, "b h w p"]:
     """Sets the class channels to 0 wherever a cell is not the maximum of its k x k neighbourhood in its class."""
     scores = points[..., :-4]
-    window, pad = (1, kernel_size, kernel_size, 1), kernel_size // 2
-    pads = ((0, 0), (pad, pad), (pad, pad), (0, 0))
-    highest = lax.reduce_window(scores, -jnp.inf, lax.max, window, (1, 1, 1, 1), pads)
+    highest = _highest(_highest(scores, kernel_size, axis=1), kernel_size, axis=2)
     return jnp.concatenate([jnp.where(scores == highest, scores, 0), points[..., -4:]], axis=-1)
+
+
+def _highest(x: Float[Array, "b h w c"], kernel_size: int, axis: int) -> Float[Array, "b h w c"]:
+    """The maximum of each element and its neighbours along an axis."""
+    n, pad = x.shape[axis], kernel_size // 2
+    padded = jnp.pad(x, [(pad, pad) if i == axis else (0, 0) for i in range(4)], constant_values=-jnp.inf)
+    return reduce(jnp.maximum, [lax.slice_in_dim(padded, i, i + n, axis=axis) for i in range(kernel_size)])
 
 
 @dataclass(frozen=True)
