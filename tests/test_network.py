@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from arrays import nchw, random
 from flax import linen as nn
 from twins import TWINS, WRONG
 
@@ -14,18 +15,6 @@ from centernet_jax.backbone import BatchNorm
 from centernet_jax.weights import to_flax, to_torch
 
 both = pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.name)
-
-
-def random(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape)
-
-
-def nchw(array):
-    return torch.tensor(np.asarray(array).transpose(0, 3, 1, 2))
-
-
-def nchw_kernel(array):
-    return torch.tensor(np.asarray(array).transpose(3, 2, 0, 1))
 
 
 def test_batch_norm_keeps_torchs_statistics():

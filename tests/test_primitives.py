@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from arrays import nchw, nchw_kernel, random
 from flax import linen as nn
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,18 +23,6 @@ from centernet_jax.primitives import (
     upscale_twice,
 )
 from centernet_jax.winograd import TRANSFORMS, cook_toom, winograd_conv
-
-
-def random(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape)
-
-
-def nchw(array):
-    return torch.tensor(np.asarray(array).transpose(0, 3, 1, 2))
-
-
-def nchw_kernel(array):
-    return torch.tensor(np.asarray(array).transpose(3, 2, 0, 1))
 
 
 def plain_conv(x, kernel):
