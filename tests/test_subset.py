@@ -123,6 +123,7 @@ class InMemory:
     names: tuple[str, ...]
     classes: tuple[str, ...] = ("dog",)
     notes: tuple[str, ...] = ()
+    most_objects: int = 1
 
     def __len__(self):
         return len(self.names)
