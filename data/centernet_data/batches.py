@@ -39,8 +39,8 @@ class Batches:
 
     The pictures of an epoch come in an order drawn from (seed, epoch), one epoch right after the other, so that every
     batch is full. "image": uint8 RGB [B, H, W, 3]; "objects": float32 [B, N, 6] in pixels of the input, padded with
-    zeros to the `most_objects` of the data set. With a `share` (index, count) only that part of
-    each batch is made: one of `count` equal ones, of which the first has the index 0.
+    zeros to the `most_objects` of the data set. With a `share` (index, count) only that part of each batch is made: one
+    of `count` equal ones, of which the first has the index 0.
     """
 
     dataset: Dataset
