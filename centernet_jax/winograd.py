@@ -11,6 +11,7 @@ three transforms are linear, so both gradients are the same steps transposed, wi
 Of float32's seven digits m = 2 keeps what the plain form keeps, and m = 4 loses about one.
 """
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
@@ -57,12 +58,21 @@ TRANSFORMS = {2: cook_toom([0, 1, -1]), 4: cook_toom([0, 0.5**0.5, -(0.5**0.5), 
 @partial(jax.jit, static_argnames="m")
 def winograd_conv(x: Float[Array, "b h w i"], kernel: Float[Array, "3 3 i o"], m: int) -> Float[Array, "b h w o"]:
     """3x3 convolution of stride 1, padded by 1, by tiles of m x m outputs."""
-    (b, h, w, _), (_, _, i, o) = x.shape, kernel.shape
+    return conv_with_transform(x, transform_kernel(kernel, m))
+
+
+def transform_kernel(kernel: Float[Array, "3 3 i o"], m: int) -> Float[Array, "p i o"]:
+    """G g G^T of each pair of channels, for each of a tile's p = (m+2)² positions."""
+    return _transform(TRANSFORMS[m].kernel, kernel.reshape(9, -1)).reshape(-1, *kernel.shape[2:])
+
+
+def conv_with_transform(x: Float[Array, "b h w i"], transform: Float[Array, "p i o"]) -> Float[Array, "b h w o"]:
+    """`winograd_conv` with a kernel from `transform_kernel`."""
+    (b, h, w, _), (positions, _, o) = x.shape, transform.shape
+    m = math.isqrt(positions) - 2
     rows, columns = -(-h // m), -(-w // m)
-    inputs = _input_transform(x, m)
-    kernels = _transform(TRANSFORMS[m].kernel, kernel.reshape(9, -1)).reshape(-1, i, o)
-    products = lax.dot_general(inputs, kernels, (([2], [1]), ([0], [0])))
-    tiles = _transform(TRANSFORMS[m].output, products.reshape(len(products), -1)).reshape(m, m, b, rows, columns, o)
+    products = lax.dot_general(_input_transform(x, m), transform, (([2], [1]), ([0], [0])))
+    tiles = _transform(TRANSFORMS[m].output, products.reshape(positions, -1)).reshape(m, m, b, rows, columns, o)
     return tiles.transpose(2, 3, 0, 4, 1, 5).reshape(b, rows * m, columns * m, o)[:, :h, :w]
 
 

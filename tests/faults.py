@@ -63,7 +63,7 @@ FAULTS = [
         '"SAME" if stride == 2 else [(pad, pad)] * 2',
         "stem",
     ),
-    Fault("SAME padding in the pool", JAX + "primitives", "max_pool", "[(1, 1), (1, 1)]", '"SAME"', "stem"),
+    Fault("the pool's windows too far on", JAX + "primitives", "_split_taps", "(1, -1, 0)", "(-1, 1, 0)", "stem"),
     Fault(
         "kernels transposed in the transfer",
         JAX + "weights",
@@ -201,7 +201,7 @@ FAULTS = [
     Fault(
         "a tap of the pool's gradient lost",
         JAX + "primitives",
-        "_gather_taps",
+        "_merge_taps",
         "after + from_next",
         "after",
         "gradient of stem",

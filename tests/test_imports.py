@@ -152,10 +152,15 @@ JAX_ONLY_FILES = {"primitives.py", "winograd.py"}  # forms of what torch ships a
 JAX_ONLY = {
     "backbone.py": {
         "to_dtype_of_input",  # what torch.autocast does there
+        "Convolution",  # nn.Conv2d; this one can keep its kernel's transform
         "BatchNorm",  # torch ships one, with the unbiased running variance
         "ConvTransposeKernel",  # its weights, named as torch names them
     },
-    "detector.py": {"on_local_devices", "split_over_local_devices"},  # the torch side keeps to one device
+    "detector.py": {
+        "on_local_devices",  # the torch side keeps to one device
+        "split_over_local_devices",  # likewise
+        "kernel_transforms",  # torch.compile computes with frozen weights what can be computed of them alone
+    },
     "train.py": {"mesh_of", "on_each_of", "on_all_devices", "split_over_devices"},  # likewise
     "weights.py": {"torch_name", "to_torch", "to_flax"},  # there the variables have torch's names and layouts already
 }

@@ -10,7 +10,8 @@ import numpy as np
 
 import centernet_jax
 from centernet_data.config import Device
-from centernet_jax.detector import EVERYTHING
+from centernet_jax.detector import EVERYTHING, Detector
+from centernet_jax.primitives import compiler_options
 from centernet_jax.train import TrainState
 from parity.bench.task import RECIPE, Task
 
@@ -33,13 +34,16 @@ def forward(task: Task) -> Work:
     """Normalised images to points."""
     state = _fresh(task)
     images = centernet_jax.normalize_images(jnp.asarray(task.batch()["image"]), jnp.dtype(task.dtype))
-    network = jax.jit(state.model.apply)
-    return lambda: jax.block_until_ready(network(state.variables, images))
+    # As the detector has them: the weights stay, and what is made of them alone is at hand.
+    variables = Detector.of(state, task.config).variables_for(images.shape)
+    options = compiler_options(jax.default_backend(), images.dtype)
+    network = jax.jit(state.model.apply, compiler_options=options)
+    return lambda: jax.block_until_ready(network(variables, images))
 
 
 def detection(task: Task) -> Work:
     """uint8 images of the input's size to boxes, numpy to numpy."""
-    detector, images = centernet_jax.Detector.of(_fresh(task), task.config), task.batch()["image"]
+    detector, images = Detector.of(_fresh(task), task.config), task.batch()["image"]
     return lambda: detector.detect(images)
 
 
