@@ -11,6 +11,7 @@ from torch import Tensor
 
 from centernet_data.detection import Picture, detect_pictures, show_heatmaps
 from centernet_data.model_file import ModelConfig, read_model_file
+from centernet_data.recipe import Precision, require_precision
 from centernet_torch.network import CenterNet, average_flipped, normalize_images
 from centernet_torch.train import TrainState, create_model
 from centernet_torch.weights import load_weights, save_weights
@@ -19,42 +20,60 @@ EVERYTHING = {"objects_per_image": 100, "min_confidence": 0.0}  # COCO's average
 
 
 @torch.inference_mode()
-def detect(model: CenterNet, images: UInt8[Tensor, "b h w 3"], flip_test: bool = False) -> Float[Tensor, "b n 6"]:
+def detect(
+    model: CenterNet, images: UInt8[Tensor, "b h w 3"], flip_test: bool = False, precision: Precision = "float32"
+) -> Float[Tensor, "b n 6"]:
     """uint8 RGB images to objects in pixels of the input, best first: normalise, network, peaks, top-k, boxes.
 
-    With `flip_test` the network also looks at the mirror images, and what it says of both is averaged.
+    With `flip_test` the network also looks at the mirror images, and what it says of both is averaged. In `precision`
+    "bfloat16" the network computes, all else in the weights' own.
     """
-    return model.decode(_points(model, images, flip_test))
+    return model.decode(_points(model, images, flip_test, precision))
 
 
 @torch.inference_mode()
-def heatmap(model: CenterNet, images: UInt8[Tensor, "b h w 3"], flip_test: bool = False) -> Float[Tensor, "b h4 w4"]:
-    """uint8 RGB images to the highest class probability of each cell, with `flip_test` as in `detect`."""
-    return _points(model, images, flip_test)[:, :-4].amax(1)
+def heatmap(
+    model: CenterNet, images: UInt8[Tensor, "b h w 3"], flip_test: bool = False, precision: Precision = "float32"
+) -> Float[Tensor, "b h4 w4"]:
+    """uint8 RGB images to the highest class probability of each cell, with the options of `detect`."""
+    return _points(model, images, flip_test, precision)[:, :-4].amax(1)
 
 
-def _points(model: CenterNet, images: UInt8[Tensor, "b h w 3"], flip_test: bool) -> Float[Tensor, "b p h4 w4"]:
-    images = normalize_images(images, next(model.parameters()).dtype)
-    points = model.eval()(images)
-    return average_flipped(points, model(images.flip(-1))) if flip_test else points
+def _points(
+    model: CenterNet, images: UInt8[Tensor, "b h w 3"], flip_test: bool, precision: Precision
+) -> Float[Tensor, "b p h4 w4"]:
+    weight = next(model.parameters())
+    images = normalize_images(images, weight.dtype)
+    with torch.autocast(weight.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        points = model.eval()(images).to(weight.dtype)
+        if not flip_test:
+            return points
+        return average_flipped(points, model(images.flip(-1)).to(weight.dtype))
 
 
 @dataclass(frozen=True)
 class Detector:
     """A model with its weights. Called with pictures (uint8 RGB [H, W, 3], of any sizes), it returns for each an
     array [n, 6] of (y_centre, x_centre, height, width, class, confidence), best first, in that picture's pixels;
-    `config.classes` names the classes. With `flip_test` it looks at each picture and its mirror image."""
+    `config.classes` names the classes. With `flip_test` it looks at each picture and its mirror image. In `precision`
+    "bfloat16" the network computes, with the same weights; it is for accelerators."""
 
     config: ModelConfig
     model: CenterNet
     flip_test: bool = False
+    precision: Precision = "float32"
+
+    def __post_init__(self):
+        require_precision(self.precision)
 
     @classmethod
-    def of(cls, state: TrainState, config: ModelConfig, flip_test: bool = False) -> "Detector":
+    def of(
+        cls, state: TrainState, config: ModelConfig, flip_test: bool = False, precision: Precision = "float32"
+    ) -> "Detector":
         """The detector that a training state amounts to: with a copy of the moving average of its weights."""
         model = create_model(config, points_to_objects_kwargs=EVERYTHING).to(next(state.model.parameters()))
         model.load_state_dict(state.ema)
-        return cls(config, model, flip_test)
+        return cls(config, model, flip_test, precision)
 
     def __call__(self, pictures: Sequence[Picture], min_confidence: float = 0.1) -> list[Float[np.ndarray, "n 6"]]:
         return detect_pictures(self.detect, pictures, self.config, min_confidence)
@@ -65,11 +84,11 @@ class Detector:
 
     def detect(self, images: UInt8[np.ndarray, "b h w 3"]) -> Float[np.ndarray, "b n 6"]:
         """Images of the network's input size to padded objects in its pixels."""
-        return detect(self.model, self._to_device(images), self.flip_test).cpu().numpy()
+        return detect(self.model, self._to_device(images), self.flip_test, self.precision).cpu().numpy()
 
     def heatmap(self, images: UInt8[np.ndarray, "b h w 3"]) -> Float[np.ndarray, "b h4 w4"]:
         """Images of the network's input size to the highest class probability of each cell."""
-        return heatmap(self.model, self._to_device(images), self.flip_test).cpu().numpy()
+        return heatmap(self.model, self._to_device(images), self.flip_test, self.precision).cpu().numpy()
 
     def _to_device(self, images: UInt8[np.ndarray, "b h w 3"]) -> UInt8[Tensor, "b h w 3"]:
         return torch.as_tensor(images, device=next(self.model.parameters()).device)
@@ -79,9 +98,9 @@ class Detector:
         save_weights(path, self.model, self.config)
 
 
-def load(path: str | Path, flip_test: bool = False) -> Detector:
+def load(path: str | Path, flip_test: bool = False, precision: Precision = "float32") -> Detector:
     """The detector in a `model.safetensors`. ValueError names the file if it holds no such model."""
     tensors, config = read_model_file(path)
     model = create_model(config, points_to_objects_kwargs=EVERYTHING)
     load_weights(path, tensors, model)
-    return Detector(config, model, flip_test)
+    return Detector(config, model, flip_test, precision)

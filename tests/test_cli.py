@@ -432,23 +432,22 @@ def test_eval(runs, backend, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("command", "backend"), [(c, b) for c in ("eval", "predict") for b in ("jax", "torch")] + [("train", "torch")]
 )
-def test_flip_test_reaches_the_detector(runs, backend, command, tmp_path, monkeypatch):
+def test_options_reach_the_detector(runs, backend, command, tmp_path, monkeypatch):
     folder, data, _ = runs[backend]
     model, seen = folder / "model.safetensors", []
 
     def detect(self, images):
-        seen.append(self.flip_test)
+        seen.append((self.flip_test, self.precision))
         return np.zeros((len(images), 100, 6), np.float32)
 
     monkeypatch.setattr((centernet_jax if backend == "jax" else centernet_torch).Detector, "detect", detect)
     arguments = {
         "train": ("--data", data, "--out", tmp_path / "run", *TINY),
-        "eval": (model, "--data", data),
-        "predict": (model, data.parent / "images", "--out", tmp_path / "drawn"),
+        "eval": (model, "--data", data, "--precision", "bfloat16"),
+        "predict": (model, data.parent / "images", "--out", tmp_path / "drawn", "--precision", "bfloat16"),
     }[command]
     assert run(command, *arguments, "--backend", backend, "--flip-test") == 0
-    assert seen
-    assert all(seen)
+    assert set(seen) == {(True, "float32" if command == "train" else "bfloat16")}
 
 
 @BACKENDS

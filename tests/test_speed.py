@@ -3,10 +3,13 @@
 import json
 import runpy
 import sys
+from dataclasses import replace
 from io import StringIO
 
+import jax
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 
 from centernet_data.cli import main
@@ -120,6 +123,16 @@ TINY = ["--depth", "18", "--image-sizes", "64", "--batch-sizes", "1", "--classes
 TINY += ["--rounds", "1", "--no-torch-compile"]
 # All but forward, which compiles what detection compiles.
 TINY += ["--parts", "detection", "training", "loss", "decoding", "flops", "process"]
+
+
+def test_in_bfloat16_only_the_network_computes():
+    task = replace(TASK, dtype="bfloat16")
+    assert (task.weights, task.precision, task.recipe.precision) == ("float32", "bfloat16", "bfloat16")
+    assert task.points().dtype == np.float32
+    assert {array.dtype for array in jax.tree.leaves(jax_work._fresh(task).params)} == {np.dtype("float32")}
+    points = torch_work.WORK["forward"](task)()
+    assert points.dtype == torch.bfloat16
+    assert jax_work.WORK["forward"](task)().dtype == "bfloat16"
 
 
 def test_the_command_prints_its_tables_and_writes_the_numbers(no_gpu, tmp_path, capsys, monkeypatch):

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, get_args
 
 import tyro
 
+from centernet_data.recipe import Precision
 from centernet_data.transforms import Augmentation, Resize
 
 Backend = Literal["jax", "torch"]
@@ -82,7 +83,7 @@ class Train:
     """Decoupled, on kernels only."""
     clip_norm: float = 35.0
     """Bound on the norm of all gradients together, which metrics.jsonl has as gradient_norm."""
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     """In which the network trains; bfloat16 for accelerators, with float32 weights, statistics and losses."""
     remat: bool = False
     """Compute the ResNet's blocks anew for their gradients: less memory, more time, the same result."""
@@ -169,6 +170,8 @@ class Eval:
     """Which section of the data set."""
     flip_test: bool = False
     """Look at pictures together with their mirror images: heatmaps and sizes averaged, in twice the time."""
+    precision: Precision = "float32"
+    """In which the network computes; bfloat16 for accelerators. Boxes and scores are made of it in float32."""
     json: Path | None = None
     """Also write the numbers to this file."""
     backend: Backend = "jax"
@@ -197,6 +200,8 @@ class Predict:
     """Leave out what scores less."""
     flip_test: bool = False
     """Look at pictures together with their mirror images: heatmaps and sizes averaged, in twice the time."""
+    precision: Precision = "float32"
+    """In which the network computes; bfloat16 for accelerators. Boxes and scores are made of it in float32."""
     backend: Backend = "jax"
     """Which of the two twins runs the model."""
 
@@ -376,8 +381,8 @@ class Bench:
     """How many objects each picture has."""
     depth: Literal[18, 34] = 34
     """Layers of the ResNet."""
-    dtype: DType = "float32"
-    """The precision in which both compute."""
+    dtype: DType | Literal["bfloat16"] = "float32"
+    """The precision in which both networks compute; in bfloat16 with float32 weights, losses and boxes."""
     device: Device = "cpu"
     """Where both compute."""
     rounds: int = 10

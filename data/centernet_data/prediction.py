@@ -21,7 +21,7 @@ def run_eval(config: Eval) -> dict:
     """Prints the average precision of a model, and writes it to a file if asked. ValueError for bad input."""
     if config.json and not config.json.parent.is_dir():
         raise ValueError(f"{config.json}: its folder does not exist")
-    detector = open_backend(config.backend).load(config.model, config.flip_test)
+    detector = open_backend(config.backend).load(config.model, config.flip_test, config.precision)
     dataset = open_for_model(config.data, config.split, detector.config.classes, config.model)
     results = evaluate(lambda pictures: detector(pictures, 0.0), dataset)
     print(report(results))
@@ -40,7 +40,7 @@ def run_predict(config: Predict) -> list[dict]:
     targets = drawn_paths(paths, config.out)
     for path in paths:  # decoded twice, so that a damaged picture is found before anything is written
         read_image(path)
-    detector = open_backend(config.backend).load(config.model, config.flip_test)
+    detector = open_backend(config.backend).load(config.model, config.flip_test, config.precision)
     config.out.mkdir(parents=True, exist_ok=True)
     records = []
     for path, target in zip(paths, targets, strict=True):

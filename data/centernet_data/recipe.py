@@ -2,7 +2,15 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
+
+Precision = Literal["float32", "bfloat16"]
+
+
+def require_precision(precision: str) -> None:
+    """ValueError for none of `Precision`."""
+    if precision not in get_args(Precision):
+        raise ValueError(f"precision must be one of {', '.join(get_args(Precision))}, not {precision!r}")
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,7 @@ class Recipe:
     clip_norm: float = 35.0
     ema_decay: float = 0.999
     accumulate: int = 1
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     remat: bool = False
     targets: Literal["adaptive", "exact", "fixed"] = "adaptive"
     normalization: Literal["batch", "image"] = "batch"

@@ -13,7 +13,7 @@ from centernet_data.config import Device
 from centernet_jax.detector import EVERYTHING, Detector
 from centernet_jax.primitives import compiler_options
 from centernet_jax.train import TrainState
-from parity.bench.task import RECIPE, Task
+from parity.bench.task import Task
 
 Work = Callable[[], object]
 
@@ -43,7 +43,7 @@ def forward(task: Task) -> Work:
 
 def detection(task: Task) -> Work:
     """uint8 images of the input's size to boxes, numpy to numpy."""
-    detector, images = Detector.of(_fresh(task), task.config), task.batch()["image"]
+    detector, images = Detector.of(_fresh(task), task.config, precision=task.precision), task.batch()["image"]
     return lambda: detector.detect(images)
 
 
@@ -60,7 +60,9 @@ def training(task: Task) -> Work:
 
 def loss(task: Task) -> Work:
     """Objects and logits to targets, losses and the gradient by the logits."""
-    losses = centernet_jax.CenterNetLoss(mode=RECIPE.targets, normalization=RECIPE.normalization, from_logits=True)
+    losses = centernet_jax.CenterNetLoss(
+        mode=task.recipe.targets, normalization=task.recipe.normalization, from_logits=True
+    )
     gradient = jax.jit(jax.value_and_grad(lambda logits, objects: losses(logits, objects).mean(0).sum()))
     logits, objects = jnp.asarray(task.points()), jnp.asarray(task.batch()["objects"])
     return lambda: jax.block_until_ready(gradient(logits, objects))
@@ -87,9 +89,9 @@ def peak_device_bytes() -> int:
 
 
 def _fresh(task: Task) -> TrainState:
-    # The one place that knows in which precision JAX computes.
-    state = centernet_jax.create_state(task.config, RECIPE)
-    return jax.tree.map(lambda a: a.astype(task.dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a, state)
+    # The one place that knows of which precision JAX's weights are.
+    state = centernet_jax.create_state(task.config, task.recipe)
+    return jax.tree.map(lambda a: a.astype(task.weights) if jnp.issubdtype(a.dtype, jnp.floating) else a, state)
 
 
 WORK: dict[str, Callable[[Task], Work]] = {

@@ -1,6 +1,7 @@
 """What is measured, and on which input; no framework."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -8,25 +9,38 @@ from jaxtyping import Float
 from centernet_data.batches import Batch
 from centernet_data.config import DType
 from centernet_data.model_file import ModelConfig
-from centernet_data.recipe import Recipe
-
-RECIPE = Recipe(learning_rate=1e-4, total_steps=100_000)
+from centernet_data.recipe import Precision, Recipe
 
 
 @dataclass(frozen=True)
 class Task:
-    """The sizes of one measurement. `image_size` is (height, width) in pixels; `objects` counts those in a picture."""
+    """The sizes of one measurement. `image_size` is (height, width) in pixels; `objects` counts those in a picture.
+    `dtype` is that of the network."""
 
     batch_size: int
     image_size: tuple[int, int]
     classes: int
     objects: int
     depth: int
-    dtype: DType
+    dtype: DType | Literal["bfloat16"]
 
     @property
     def config(self) -> ModelConfig:
         return ModelConfig(tuple(map(str, range(self.classes))), self.image_size, depth=self.depth)
+
+    @property
+    def weights(self) -> DType:
+        """The precision of weights, losses and boxes."""
+        return "float32" if self.dtype == "bfloat16" else self.dtype
+
+    @property
+    def precision(self) -> Precision:
+        """By its name as an option: "float32" leaves the network in that of the weights."""
+        return "bfloat16" if self.dtype == "bfloat16" else "float32"
+
+    @property
+    def recipe(self) -> Recipe:
+        return Recipe(learning_rate=1e-4, total_steps=100_000, precision=self.precision)
 
     def batch(self) -> Batch:
         """Noise, and objects that lie where they like."""
@@ -41,4 +55,4 @@ class Task:
         """A map of uniform noise in [0, 1), in which every ninth cell is a peak: more than any network's has."""
         height, width = self.image_size
         shape = (self.batch_size, height // 4, width // 4, self.classes + 4)
-        return np.random.default_rng(0).random(shape).astype(self.dtype)
+        return np.random.default_rng(0).random(shape).astype(self.weights)

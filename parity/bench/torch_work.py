@@ -17,7 +17,7 @@ import centernet_torch
 from centernet_data.config import Device
 from centernet_torch.detector import EVERYTHING
 from centernet_torch.train import TrainState
-from parity.bench.task import RECIPE, Task
+from parity.bench.task import Task
 
 Work = Callable[[], object]
 FROZEN = {"freezing": True}
@@ -32,7 +32,7 @@ def prepare(device: Device, dtype: str) -> None:
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
         if not torch.cuda.is_available():
             raise ValueError(f"--device {device}: torch finds no such device here")
-    torch.set_default_dtype(getattr(torch, dtype))
+    torch.set_default_dtype(torch.float64 if dtype == "float64" else torch.float32)
     torch.backends.cudnn.benchmark = True
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
 
@@ -42,13 +42,20 @@ def forward(task: Task, compiled: bool = False) -> Work:
     model = _fresh(task).model.eval()
     if compiled:
         model.compile(options=FROZEN)
-    images = centernet_torch.normalize_images(_tensor(task.batch()["image"]), getattr(torch, task.dtype))
-    return torch.inference_mode()(lambda: _finished(model(images)))
+    images = centernet_torch.normalize_images(_tensor(task.batch()["image"]), getattr(torch, task.weights))
+
+    @torch.inference_mode()
+    def network() -> Tensor:
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=task.precision == "bfloat16"):
+            return _finished(model(images))
+
+    return network
 
 
 def detection(task: Task, compiled: bool = False) -> Work:
     """uint8 images of the input's size to boxes, numpy to numpy."""
-    detector, images = centernet_torch.Detector.of(_fresh(task), task.config), task.batch()["image"]
+    detector = centernet_torch.Detector.of(_fresh(task), task.config, precision=task.precision)
+    images = task.batch()["image"]
     if compiled:
         detector.model.compile(options=FROZEN)
     return lambda: detector.detect(images)
@@ -70,7 +77,9 @@ def training(task: Task, compiled: bool = False) -> Work:
 
 def loss(task: Task, compiled: bool = False) -> Work:
     """Objects and logits to targets, losses and the gradient by the logits."""
-    losses = centernet_torch.CenterNetLoss(mode=RECIPE.targets, normalization=RECIPE.normalization, from_logits=True)
+    losses = centernet_torch.CenterNetLoss(
+        mode=task.recipe.targets, normalization=task.recipe.normalization, from_logits=True
+    )
     if compiled:
         losses.compile()
     logits, objects = _points(task).requires_grad_(), _tensor(task.batch()["objects"])
@@ -96,7 +105,7 @@ def peak_device_bytes() -> int:
 
 
 def _fresh(task: Task) -> TrainState:
-    return centernet_torch.create_state(task.config, RECIPE)  # in the precision of `prepare`
+    return centernet_torch.create_state(task.config, task.recipe)  # in the precision of `prepare`
 
 
 def _tensor(array: np.ndarray) -> Tensor:
