@@ -14,6 +14,7 @@ import jax
 from centernet_data.shapes import ShapesDataset
 ShapesDataset.default_counts = {"train": 4000, "val": 5}
 jax.config.update("jax_num_cpu_devices", 2)
+jax.config.update("jax_disable_most_optimizations", True)  # compiled sooner; what is shown here is no speed
 from centernet_data.cli import main
 sys.exit(main(sys.argv[1:]))
 """
@@ -65,7 +66,8 @@ def whole(tmp_path_factory, start):
 def test_two_processes_train_as_one(tmp_path, start_two, whole):
     (said, _), (nothing, _) = finish(*start_two(tmp_path))
     assert "the run is in" in said
-    assert [line for line in nothing.splitlines() if not line.startswith("[Gloo]")] == []  # JAX's own, of CPUs
+    # JAX's own, of CPUs; two threads may say it in one line.
+    assert [line for line in nothing.splitlines() if "Gloo" not in line and "peer ranks" not in line] == []
     ours, expected = metrics(tmp_path), metrics(whole)
     assert [(line["step"], line["epoch"]) for line in ours] == [(line["step"], line["epoch"]) for line in expected]
     for name in ("heatmap", "offset", "size", "learning_rate"):  # later steps part by float32's rounding
