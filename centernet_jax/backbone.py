@@ -51,9 +51,9 @@ class Convolution(nn.Module):
     def __call__(
         self, x: Float[Array, "b h w i"], kernel: Float[Array, "k k i o"], strides, padding, **kwargs
     ) -> Float[Array, "b h2 w2 o"]:
-        written = self.is_mutable_collection("transforms") and not self.is_initializing()
+        keeps = self.is_mutable_collection("transforms") and not self.is_initializing()
         m = winograd_tile(x, kernel, strides)
-        if m and (written or self.has_variable("transforms", "kernel")):
+        if m and (keeps or self.has_variable("transforms", "kernel")):
             return conv_with_transform(x, self.variable("transforms", "kernel", transform_kernel, kernel, m).value)
         return conv_general_dilated(x, kernel, strides, padding, **kwargs)
 

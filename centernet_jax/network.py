@@ -22,9 +22,10 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def normalize_images(images: UInt8[Array, "b h w 3"], dtype: jnp.dtype = jnp.float32) -> Float[Array, "b h w 3"]:
-    """uint8 RGB to ImageNet's zero mean and unit variance, which a pretrained trunk expects."""
-    mean, std = jnp.array(IMAGENET_MEAN, dtype), jnp.array(IMAGENET_STD, dtype)
-    return (images.astype(dtype) / 255 - mean) / std
+    """uint8 RGB to ImageNet's zero mean and unit variance, which a pretrained trunk expects; rounded once if narrow."""
+    wide = jnp.promote_types(dtype, jnp.float32)
+    mean, std = jnp.array(IMAGENET_MEAN, wide), jnp.array(IMAGENET_STD, wide)
+    return ((images.astype(wide) / 255 - mean) / std).astype(dtype)
 
 
 def average_flipped(points: Float[Array, "b h w p"], flipped: Float[Array, "b h w p"]) -> Float[Array, "b h w p"]:
@@ -120,6 +121,8 @@ class CenterNet(nn.Module):
         logits = self.head(self.backbone(images, train, freeze_trunk))
         if return_logits:
             return logits
+        # In bfloat16 the scores of neighbours would often be one number, and both be peaks.
+        logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
         points = jnp.concatenate([jax.nn.sigmoid(logits[..., :-4]), logits[..., -4:]], axis=-1)
         return self.decode(points) if return_objects else points
 

@@ -26,7 +26,7 @@ def detect(
     """uint8 RGB images to objects in pixels of the input, best first: normalise, network, peaks, top-k, boxes.
 
     With `flip_test` the network also looks at the mirror images, and what it says of both is averaged. In `precision`
-    "bfloat16" the network computes, all else in the weights' own.
+    "bfloat16" the network computes up to its logits, all else in float32; "float32" is the weights' own.
     """
     return model.decode(_points(model, images, flip_test, precision))
 
@@ -45,10 +45,8 @@ def _points(
     weight = next(model.parameters())
     images = normalize_images(images, weight.dtype)
     with torch.autocast(weight.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-        points = model.eval()(images).to(weight.dtype)
-        if not flip_test:
-            return points
-        return average_flipped(points, model(images.flip(-1)).to(weight.dtype))
+        points = model.eval()(images)
+        return average_flipped(points, model(images.flip(-1))) if flip_test else points
 
 
 @dataclass(frozen=True)

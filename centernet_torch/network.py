@@ -17,9 +17,11 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def normalize_images(images: UInt8[Tensor, "b h w 3"], dtype: torch.dtype = torch.float32) -> Float[Tensor, "b 3 h w"]:
-    """uint8 RGB to ImageNet's zero mean and unit variance, which a pretrained trunk expects, and NHWC to NCHW."""
-    mean, std = (torch.tensor(c, dtype=dtype, device=images.device) for c in (IMAGENET_MEAN, IMAGENET_STD))
-    return ((images.to(dtype) / 255 - mean) / std).permute(0, 3, 1, 2)
+    """uint8 RGB to ImageNet's zero mean and unit variance, which a pretrained trunk expects, and NHWC to NCHW; rounded
+    once if narrow."""
+    wide = torch.promote_types(dtype, torch.float32)
+    mean, std = (torch.tensor(c, dtype=wide, device=images.device) for c in (IMAGENET_MEAN, IMAGENET_STD))
+    return ((images.to(wide) / 255 - mean) / std).to(dtype).permute(0, 3, 1, 2)
 
 
 def average_flipped(points: Float[Tensor, "b p h w"], flipped: Float[Tensor, "b p h w"]) -> Float[Tensor, "b p h w"]:
@@ -103,6 +105,8 @@ class CenterNet(nn.Module):
         logits = self.head(self.backbone(images))
         if return_logits:
             return logits
+        # In bfloat16 the scores of neighbours would often be one number, and both be peaks.
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         points = torch.cat([logits[:, :-4].sigmoid(), logits[:, -4:]], dim=1)
         return self.decode(points) if return_objects else points
 

@@ -442,7 +442,7 @@ def test_options_reach_the_detector(runs, backend, command, tmp_path, monkeypatc
 
     monkeypatch.setattr((centernet_jax if backend == "jax" else centernet_torch).Detector, "detect", detect)
     arguments = {
-        "train": ("--data", data, "--out", tmp_path / "run", *TINY),
+        "train": ("--data", data, "--out", tmp_path / "run", *TINY, "--precision", "bfloat16"),
         "eval": (model, "--data", data, "--precision", "bfloat16"),
         "predict": (model, data.parent / "images", "--out", tmp_path / "drawn", "--precision", "bfloat16"),
     }[command]

@@ -39,6 +39,7 @@ def test_its_heatmap_is_near_that_of_float32_and_not_the_same(twin, model, flip_
         twin.package.load(model, flip_test, precision).heatmap(IMAGES) for precision in ("bfloat16", "float32")
     )
     assert narrow.dtype == np.float32
+    assert (narrow.view(np.uint32) & 0xFFFF).any(), "scores are no bfloat16 numbers"
     assert wide.std() > 1e-3
     assert 1e-6 < np.abs(narrow - wide).max() < 0.02
 

@@ -1,5 +1,8 @@
 """What a detector on a CPU keeps of its kernels: the same results, made once, and no part of the model."""
 
+import gc
+import weakref
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -71,6 +74,35 @@ def test_a_detector_makes_them_once_for_full_batches_and_once_for_a_last_smaller
     assert {array.shape for array in jax.tree.leaves(variables["transforms"])} == {(36, 64, 64), (16, 128, 128)}
     assert detector.variables_for(last) is not variables
     assert detector.variables_for(full) is variables
+
+
+def test_a_detector_computes_with_them(state, monkeypatch):
+    def spoilt(*arguments):
+        return jax.tree.map(lambda array: array * jnp.nan, kernel_transforms(*arguments))
+
+    monkeypatch.setattr("centernet_jax.detector.kernel_transforms", spoilt)
+    assert np.isnan(centernet_jax.Detector.of(state, CONFIG).heatmap(np.zeros(SHAPE, np.uint8))).all()
+
+
+def test_only_a_cpu_in_float32_has_any(state, monkeypatch):
+    in_bfloat16 = centernet_jax.Detector.of(state, CONFIG, precision="bfloat16")
+    assert in_bfloat16.variables_for(SHAPE) is in_bfloat16.variables
+    monkeypatch.setattr("centernet_jax.detector.jax.default_backend", lambda: "gpu")
+    elsewhere = centernet_jax.Detector.of(state, CONFIG)
+    assert elsewhere.variables_for(SHAPE) is elsewhere.variables
+
+
+def test_they_go_with_their_detector(state):
+    """Training makes one at each evaluation, and a device's memory is no reason for Python to look for cycles."""
+    gc.disable()
+    try:
+        detector = centernet_jax.Detector.of(state, CONFIG)
+        detector.variables_for(SHAPE)
+        gone = weakref.ref(detector)
+        del detector
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_they_are_no_part_of_the_model(state, tmp_path):

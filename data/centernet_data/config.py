@@ -14,6 +14,7 @@ from centernet_data.transforms import Augmentation, Resize
 Backend = Literal["jax", "torch"]
 Device = Literal["cpu", "gpu"]
 DType = Literal["float32", "float64"]
+NetworkDType = Literal[DType, "bfloat16"]
 
 
 def require_image_size(image_size: tuple[int, ...]) -> None:
@@ -84,7 +85,8 @@ class Train:
     clip_norm: float = 35.0
     """Bound on the norm of all gradients together, which metrics.jsonl has as gradient_norm."""
     precision: Precision = "float32"
-    """In which the network trains; bfloat16 for accelerators, with float32 weights, statistics and losses."""
+    """In which the network trains; bfloat16 for accelerators, with float32 weights, statistics and losses. Evaluations
+    are in float32."""
     remat: bool = False
     """Compute the ResNet's blocks anew for their gradients: less memory, more time, the same result."""
     ema_decay: float = 0.999
@@ -381,7 +383,7 @@ class Bench:
     """How many objects each picture has."""
     depth: Literal[18, 34] = 34
     """Layers of the ResNet."""
-    dtype: DType | Literal["bfloat16"] = "float32"
+    dtype: NetworkDType = "float32"
     """The precision in which both networks compute; in bfloat16 with float32 weights, losses and boxes."""
     device: Device = "cpu"
     """Where both compute."""

@@ -43,6 +43,9 @@ class Recipe:
     targets: Literal["adaptive", "exact", "fixed"] = "adaptive"
     normalization: Literal["batch", "image"] = "batch"
 
+    def __post_init__(self):
+        require_precision(self.precision)
+
     @property
     def drop_steps(self) -> tuple[int, int]:
         """The steps from which the rate is a tenth and a hundredth: those of epochs 90 and 120 where a run of 140 is as

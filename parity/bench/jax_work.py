@@ -35,8 +35,8 @@ def forward(task: Task) -> Work:
     state = _fresh(task)
     images = centernet_jax.normalize_images(jnp.asarray(task.batch()["image"]), jnp.dtype(task.dtype))
     # As the detector has them: the weights stay, and what is made of them alone is at hand.
-    variables = Detector.of(state, task.config).variables_for(images.shape)
-    options = compiler_options(jax.default_backend(), images.dtype)
+    variables = Detector.of(state, task.config, precision=task.precision).variables_for(images.shape)
+    options = compiler_options(jax.default_backend(), jnp.dtype(task.weights_dtype))
     network = jax.jit(state.model.apply, compiler_options=options)
     return lambda: jax.block_until_ready(network(variables, images))
 
@@ -91,7 +91,7 @@ def peak_device_bytes() -> int:
 def _fresh(task: Task) -> TrainState:
     # The one place that knows of which precision JAX's weights are.
     state = centernet_jax.create_state(task.config, task.recipe)
-    return jax.tree.map(lambda a: a.astype(task.weights) if jnp.issubdtype(a.dtype, jnp.floating) else a, state)
+    return jax.tree.map(lambda a: a.astype(task.weights_dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a, state)
 
 
 WORK: dict[str, Callable[[Task], Work]] = {

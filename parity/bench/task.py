@@ -1,13 +1,12 @@
 """What is measured, and on which input; no framework."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
 
 from centernet_data.batches import Batch
-from centernet_data.config import DType
+from centernet_data.config import DType, NetworkDType
 from centernet_data.model_file import ModelConfig
 from centernet_data.recipe import Precision, Recipe
 
@@ -22,14 +21,14 @@ class Task:
     classes: int
     objects: int
     depth: int
-    dtype: DType | Literal["bfloat16"]
+    dtype: NetworkDType
 
     @property
     def config(self) -> ModelConfig:
         return ModelConfig(tuple(map(str, range(self.classes))), self.image_size, depth=self.depth)
 
     @property
-    def weights(self) -> DType:
+    def weights_dtype(self) -> DType:
         """The precision of weights, losses and boxes."""
         return "float32" if self.dtype == "bfloat16" else self.dtype
 
@@ -55,4 +54,4 @@ class Task:
         """A map of uniform noise in [0, 1), in which every ninth cell is a peak: more than any network's has."""
         height, width = self.image_size
         shape = (self.batch_size, height // 4, width // 4, self.classes + 4)
-        return np.random.default_rng(0).random(shape).astype(self.weights)
+        return np.random.default_rng(0).random(shape).astype(self.weights_dtype)

@@ -42,7 +42,7 @@ def forward(task: Task, compiled: bool = False) -> Work:
     model = _fresh(task).model.eval()
     if compiled:
         model.compile(options=FROZEN)
-    images = centernet_torch.normalize_images(_tensor(task.batch()["image"]), getattr(torch, task.weights))
+    images = centernet_torch.normalize_images(_tensor(task.batch()["image"]), getattr(torch, task.weights_dtype))
 
     @torch.inference_mode()
     def network() -> Tensor:
