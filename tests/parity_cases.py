@@ -1,9 +1,13 @@
 """What the parity tests share: small models, and batches that hold what is easily got wrong."""
 
+from pathlib import Path
+
 import numpy as np
 
-from centernet_data.model_file import ModelConfig
+import centernet_torch
+from centernet_data.model_file import ModelConfig, write_model_file
 from centernet_data.recipe import Recipe
+from centernet_torch.weights import to_numpy
 
 CLASSES = ("one", "two", "three")
 # No stage of the optimizer is idle: warm-up, cosine, clipping that bites, decay, an average whose decay soon
@@ -74,6 +78,16 @@ KINDS = {
     "colliding": _colliding,
     "border": _border,
 }
+
+
+def random_model(path: Path, config: ModelConfig) -> Path:
+    """Writes a model.safetensors with random weights, whose offset is (0.25, 0.5) everywhere; sizes are positive."""
+    tensors = to_numpy(centernet_torch.create_state(config, RECIPE, seed=1).model)
+    tensors["head.offset.conv2.weight"][:] = 0
+    tensors["head.offset.conv2.bias"][:] = 0.25, 0.5
+    tensors["head.size.conv2.bias"][:] = 3, 5
+    write_model_file(path, tensors, config)
+    return path
 
 
 def assert_all_agree(found):

@@ -6,14 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from parity_cases import RECIPE, SMALL
+from parity_cases import SMALL, random_model
 from twins import TWINS, WRONG
 
 import centernet_jax
 import centernet_torch
-from centernet_data.model_file import write_model_file
 from centernet_data.recipe import require_precision
-from centernet_torch.weights import to_numpy
 
 both = pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.name)
 CONFIG = replace(SMALL, image_size=(288, 32))  # 72 cells high: from the 65th on their centres are no bfloat16 numbers
@@ -23,13 +21,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (2, *CONFIG.image_size, 3), n
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     """A model.safetensors with random weights, whose offset is (0.25, 0.5) everywhere."""
-    tensors = to_numpy(centernet_torch.create_state(CONFIG, RECIPE, seed=1).model)
-    tensors["head.offset.conv2.weight"][:] = 0
-    tensors["head.offset.conv2.bias"][:] = 0.25, 0.5
-    tensors["head.size.conv2.bias"][:] = 3, 5
-    path = tmp_path_factory.mktemp("bfloat16") / "model.safetensors"
-    write_model_file(path, tensors, CONFIG)
-    return path
+    return random_model(tmp_path_factory.mktemp("bfloat16") / "model.safetensors", CONFIG)
 
 
 @both

@@ -5,12 +5,9 @@ from dataclasses import replace
 import numpy as np
 import oracles
 import pytest
-from parity_cases import RECIPE, SMALL, assert_all_agree
+from parity_cases import RECIPE, SMALL, assert_all_agree, random_model
 from twins import TWINS
 
-import centernet_torch
-from centernet_data.model_file import write_model_file
-from centernet_torch.weights import to_numpy
 from parity.compare import BOUNDS, Pair, compare_boxes, detectors_of
 from parity.numerics import numerics
 
@@ -28,14 +25,8 @@ def test_the_average_equals_the_oracle(twin):
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """A model.safetensors with random weights, whose offset is (0.25, 0.5) everywhere and whose sizes are positive."""
-    tensors = to_numpy(centernet_torch.create_state(CONFIG, RECIPE, seed=1).model)
-    tensors["head.offset.conv2.weight"][:] = 0
-    tensors["head.offset.conv2.bias"][:] = 0.25, 0.5
-    tensors["head.size.conv2.bias"][:] = 3, 5
-    path = tmp_path_factory.mktemp("flip") / "model.safetensors"
-    write_model_file(path, tensors, CONFIG)
-    return path
+    """A model.safetensors with random weights, whose offset is (0.25, 0.5) everywhere."""
+    return random_model(tmp_path_factory.mktemp("flip") / "model.safetensors", CONFIG)
 
 
 def mirrored(picture):
