@@ -57,11 +57,10 @@ def test_upscaling_equals_transposed_convolution_with_its_gradients(kernel_size,
 
 @pytest.mark.parametrize("hw", [(1, 1), (2, 2), (2, 3), (4, 4), (4, 6), (5, 8)])
 @pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("size", [1, 3])
-def test_convolution_equals_xlas_with_its_gradients(hw, stride, size):
+def test_convolution_equals_xlas_with_its_gradients(hw, stride):
     with jax.enable_x64(True):
-        x, kernel = jnp.asarray(random(2, *hw, 4)), jnp.asarray(random(size, size, 4, 5, seed=1))
-        strides, pads, numbers = (stride, stride), [(size // 2,) * 2] * 2, ("NHWC", "HWIO", "NHWC")
+        x, kernel = jnp.asarray(random(2, *hw, 4)), jnp.asarray(random(3, 3, 4, 5, seed=1))
+        strides, pads, numbers = (stride, stride), [(1, 1), (1, 1)], ("NHWC", "HWIO", "NHWC")
         forms = [
             lambda x, kernel, f=f: f(x, kernel, strides, pads, dimension_numbers=numbers)
             for f in (lax.conv_general_dilated, conv_general_dilated)
