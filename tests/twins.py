@@ -52,6 +52,12 @@ class Jax:
         with jax.enable_x64(True):
             return np.asarray(_jax_call(centernet_jax.PointsNonMaxSuppression(**options), points))
 
+    def decode(self, points, **options):
+        """By the network's own method, with its options."""
+        with jax.enable_x64(True):
+            model = centernet_jax.CenterNet(**options)
+            return np.asarray(jax.jit(partial(model.apply, {}, method="decode"))(points))
+
     def average_flipped(self, points, flipped):
         with jax.enable_x64(True):
             return np.asarray(centernet_jax.network.average_flipped(jnp.asarray(points), jnp.asarray(flipped)))
@@ -81,6 +87,9 @@ class Torch:
 
     def suppress(self, points, **options):
         return _nhwc(centernet_torch.PointsNonMaxSuppression(**options)(_nchw(points)))
+
+    def decode(self, points, **options):
+        return centernet_torch.CenterNet(**options).decode(_nchw(points)).numpy()
 
     def average_flipped(self, points, flipped):
         return _nhwc(centernet_torch.network.average_flipped(_nchw(points), _nchw(flipped)))
