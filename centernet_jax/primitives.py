@@ -9,6 +9,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import optax
 from jax import lax
 from jaxtyping import Array, Float
 
@@ -178,6 +179,20 @@ def sum_of_channels(x: Float[Array, "b h w c"]) -> Float[Array, "c"]:
         return by_eights.sum(0)
 
     return lax.platform_dependent(x, cpu=on_cpu, default=lambda x: x.sum((0, 1, 2)))
+
+
+def global_norm(arrays: list[Float[Array, "..."]]) -> Float[Array, ""]:
+    """The norm of all arrays together.
+
+    On a CPU XLA alone writes down every square and then adds them up one after the other: for the gradients of
+    ResNet-18 (13 million numbers) that takes 19 ms on two cores, and by eights 4.
+    """
+
+    def on_cpu(arrays):
+        by_eights = [jnp.square(array.reshape(math.gcd(8, array.size), -1)).sum(0) for array in arrays]
+        return jnp.sqrt(sum(rows.sum() for rows in lax.optimization_barrier(by_eights)))
+
+    return lax.platform_dependent(arrays, cpu=on_cpu, default=optax.tree.norm)
 
 
 @jax.custom_vjp

@@ -94,8 +94,7 @@ def create_state(
 
 
 def clip_by_global_norm(parameters: list[Tensor], clip_norm: float) -> Float[Tensor, ""]:
-    """Scales all gradients so that their common norm is at most `clip_norm`, exactly as optax does it. Returns the norm
-    that they had."""
+    """Scales all gradients so that their common norm is at most `clip_norm`. Returns the norm that they had."""
     gradients = [p.grad for p in parameters if p.grad is not None]
     norm = torch.nn.utils.get_total_norm(gradients)
     if not norm < clip_norm:  # so that NaN spreads to all

@@ -166,7 +166,6 @@ JAX_ONLY = {
 }
 TORCH_ONLY = {
     "backbone.py": {"he_normal"},  # jax ships it as an initializer
-    "train.py": {"clip_by_global_norm"},  # optax ships it
     "weights.py": {
         "to_numpy",  # the counterpart of to_torch
         "copy_weights",  # what jax.tree.map(jnp.copy, variables) is there

@@ -17,6 +17,7 @@ from centernet_jax.primitives import (
     BATCH_NORM_EPSILON,
     conv_general_dilated,
     conv_of_same_size,
+    global_norm,
     max_pool,
     normalize_channels,
     sum_of_channels,
@@ -188,6 +189,16 @@ def test_sum_of_channels(shape):
     with jax.enable_x64(True):
         x = random(*shape)
         np.testing.assert_allclose(sum_of_channels(jnp.asarray(x)), x.sum((0, 1, 2)), rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("platform", ["cpu", "cuda"])
+def test_the_global_norm(platform):
+    arrays = [random(*shape, seed=seed) for seed, shape in enumerate([(3,), (3, 3, 4, 8), (16,), (1, 1)])]
+    expected = np.sqrt(sum(np.square(array).sum() for array in arrays))
+    with jax.enable_x64(True):
+        np.testing.assert_allclose(jax.jit(global_norm)(arrays), expected, rtol=1e-13)
+        program = jax.export.export(jax.jit(global_norm), platforms=[platform])(arrays).mlir_module()
+    assert ("tensor<8x36xf64>" in program) == (platform == "cpu")  # by eights
 
 
 def test_normalisation_has_the_gradients_of_the_plain_form():
