@@ -1,6 +1,5 @@
 """A suite that cannot fail proves nothing: every planted fault must be caught, at the stage where it sits."""
 
-import jax
 import numpy as np
 import pytest
 from faults import FAULTS, planted
@@ -10,14 +9,6 @@ from parity.compare import BOUNDS, Pair, compare
 from parity.numerics import numerics
 
 PICTURES = [np.random.default_rng(i).integers(0, 256, (50 + 9 * i, 80, 3), np.uint8) for i in range(2)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled_soon():
-    """Most of the time goes into compiling, and less of it if XLA tries less: what is shown here is no speed."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def differences():
