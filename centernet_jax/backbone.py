@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from centernet_jax.primitives import (
     BATCH_NORM_EPSILON,
+    add_relu,
     conv_general_dilated,
     max_pool,
     normalize_channels,
@@ -105,7 +106,7 @@ class BasicBlock(nn.Module):
         if self.project:
             convolution, norm = self.downsample
             x = norm(convolution(x), train)
-        return nn.relu(x + y)
+        return add_relu(x, y)
 
 
 class HeadlessResnet34(nn.Module):

@@ -15,6 +15,7 @@ from jax import lax
 
 from centernet_jax.primitives import (
     BATCH_NORM_EPSILON,
+    add_relu,
     conv_general_dilated,
     conv_of_same_size,
     global_norm,
@@ -189,6 +190,15 @@ def test_sum_of_channels(shape):
     with jax.enable_x64(True):
         x = random(*shape)
         np.testing.assert_allclose(sum_of_channels(jnp.asarray(x)), x.sum((0, 1, 2)), rtol=1e-13, atol=1e-13)
+
+
+def test_relu_of_a_sum_is_the_plain_one_bit_for_bit_with_its_gradients():
+    x, y = (jnp.asarray(np.round(random(4, 8, 8, 16, seed=seed), 1), jnp.float32) for seed in range(2))
+    for wide, exponent in ((x, 0), (x, 30), (x, -30)):  # of one size, and of sizes far apart
+        expected = with_gradients(lambda x, y: nn.relu(x + y), wide * 2.0**exponent, y)
+        assert 0 < (np.asarray(expected[0]) == 0).mean() < 1
+        for ours, theirs in zip(with_gradients(jax.jit(add_relu), wide * 2.0**exponent, y), expected, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize("platform", ["cpu", "cuda"])
