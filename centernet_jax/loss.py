@@ -88,7 +88,7 @@ class CenterNetLoss:
         objects = cells.real.sum(1).astype(sums.dtype)
         if self.normalization == "image":
             return sums / (objects[:, None] + 1)
-        # Counted in the order in which it was drawn, or XLA writes it down once more: 16 ms instead of 22, as above.
+        # Counted in the order in which it was drawn, or XLA writes the target down anew: 16 ms instead of 22, as above.
         positives = jnp.maximum((target.transpose(0, 3, 1, 2) == 1).sum(), 1).astype(sums.dtype)
         coordinates = 2 * objects.sum() + 1e-4  # the authors' code counts both coordinates, and never divides by 0
         return len(sums) * sums / jnp.stack([positives, coordinates, coordinates])

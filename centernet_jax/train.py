@@ -138,7 +138,7 @@ def _begin(recipe: Recipe, variables: dict) -> tuple[optax.OptState, dict]:
 def clip_by_global_norm(gradients: dict, clip_norm: float) -> tuple[dict, Float[Array, ""]]:
     """Scales all gradients so that their common norm is at most `clip_norm`. Returns them and the norm that they had.
 
-    So does optax's, but the norm is of use as a metric, and a product XLA fuses into what the optimizer makes of it.
+    optax's returns no norm, and divides by it, which XLA on a CPU does not fuse into what the optimizer computes.
     """
     norm = global_norm(jax.tree.leaves(gradients))
     factor = jnp.where(norm < clip_norm, 1, clip_norm / norm)  # so that NaN spreads to all

@@ -5,6 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import torch
 from arrays import nchw, nchw_kernel, random
@@ -192,23 +193,43 @@ def test_sum_of_channels(shape):
         np.testing.assert_allclose(sum_of_channels(jnp.asarray(x)), x.sum((0, 1, 2)), rtol=1e-13, atol=1e-13)
 
 
-def test_relu_of_a_sum_is_the_plain_one_bit_for_bit_with_its_gradients():
-    x, y = (jnp.asarray(np.round(random(4, 8, 8, 16, seed=seed), 1), jnp.float32) for seed in range(2))
-    for wide, exponent in ((x, 0), (x, 30), (x, -30)):  # of one size, and of sizes far apart
-        expected = with_gradients(lambda x, y: nn.relu(x + y), wide * 2.0**exponent, y)
-        assert 0 < (np.asarray(expected[0]) == 0).mean() < 1
-        for ours, theirs in zip(with_gradients(jax.jit(add_relu), wide * 2.0**exponent, y), expected, strict=True):
-            np.testing.assert_array_equal(ours, theirs)
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("exponent", [-30, 0, 30])  # of one size, and of sizes far apart
+def test_relu_of_a_sum_is_the_plain_one_bit_for_bit_with_its_gradients(dtype, exponent):
+    """Compiled together with a normalisation, as in the network: rounding must not differ between two uses of it."""
+    x = jnp.asarray(random(4, 8, 8, 16), dtype) * 2.0**exponent
+    y, scale, bias = (jnp.asarray(random(*shape, seed=1), np.float32) for shape in ((4, 8, 8, 16), (16,), (16,)))
+
+    @partial(jax.jit, static_argnums=0)
+    def behind_a_normalisation(form, x, y):
+        return with_gradients(lambda x, y: form(x, (y * scale + bias).astype(dtype)), x, y)
+
+    expected = behind_a_normalisation(lambda x, y: nn.relu(x + y), x, y)
+    assert 0.1 < (np.asarray(expected[0]) == 0).mean() < 0.9
+    for ours, theirs in zip(behind_a_normalisation(add_relu, x, y), expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.mark.parametrize("platform", ["cpu", "cuda"])
-def test_the_global_norm(platform):
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+def test_on_accelerators_it_is_the_plain_one(platform):
+    arguments = [jax.ShapeDtypeStruct((1, 8, 8, 16), np.float32)] * 2
+    program = jax.export.export(jax.jit(add_relu), platforms=[platform])(*arguments).mlir_module()
+    assert "negate" not in program
+
+
+def test_the_global_norm():
     arrays = [random(*shape, seed=seed) for seed, shape in enumerate([(3,), (3, 3, 4, 8), (16,), (1, 1)])]
     expected = np.sqrt(sum(np.square(array).sum() for array in arrays))
     with jax.enable_x64(True):
         np.testing.assert_allclose(jax.jit(global_norm)(arrays), expected, rtol=1e-13)
-        program = jax.export.export(jax.jit(global_norm), platforms=[platform])(arrays).mlir_module()
-    assert ("tensor<8x36xf64>" in program) == (platform == "cpu")  # by eights
+        np.testing.assert_allclose(optax.tree.norm(arrays), expected, rtol=1e-13)  # what it is elsewhere
+
+
+@pytest.mark.parametrize("platform", ["cpu", "cuda"])
+def test_only_a_cpu_adds_up_by_eights(platform):
+    arrays = [jax.ShapeDtypeStruct((3, 3, 4, 8), np.float32)]
+    program = jax.export.export(jax.jit(global_norm), platforms=[platform])(arrays).mlir_module()
+    assert ("tensor<8x36xf32>" in program) == (platform == "cpu")
 
 
 def test_normalisation_has_the_gradients_of_the_plain_form():
