@@ -11,7 +11,7 @@ from flax import linen as nn
 from jax import lax
 from jaxtyping import Array, Float
 
-from centernet_jax.primitives import (
+from centernet_jax.cpu.primitives import (
     BATCH_NORM_EPSILON,
     add_relu,
     conv_general_dilated,
@@ -20,8 +20,8 @@ from centernet_jax.primitives import (
     upscale_twice,
     winograd_tile,
 )
+from centernet_jax.cpu.winograd import conv_with_transform, transform_kernel
 from centernet_jax.weights import load_resnet
-from centernet_jax.winograd import conv_with_transform, transform_kernel
 
 STAGE_SIZES = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 

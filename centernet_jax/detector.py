@@ -12,11 +12,11 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, UInt8
 
+from centernet_data.contract.recipe import Precision, require_precision
+from centernet_data.contract.weights_file import ModelConfig, read_model_file
 from centernet_data.detection import Picture, detect_pictures, show_heatmaps
-from centernet_data.model_file import ModelConfig, read_model_file
-from centernet_data.recipe import Precision, require_precision
+from centernet_jax.cpu.primitives import compiler_options
 from centernet_jax.network import CenterNet, average_flipped, normalize_images
-from centernet_jax.primitives import compiler_options
 from centernet_jax.train import TrainState, create_model, mesh_of, on_each_of
 from centernet_jax.weights import load_weights, save_weights
 

@@ -15,11 +15,11 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int, UInt8
 
-from centernet_data.model_file import ModelConfig
-from centernet_data.recipe import Recipe
+from centernet_data.contract.recipe import Recipe
+from centernet_data.contract.weights_file import ModelConfig
+from centernet_jax.cpu.primitives import compiler_options, global_norm
 from centernet_jax.loss import CenterNetLoss
 from centernet_jax.network import CenterNet, normalize_images
-from centernet_jax.primitives import compiler_options, global_norm
 from centernet_jax.weights import load_resnet
 
 Batch = dict[str, UInt8[Array | np.ndarray, "b h w 3"] | Float[Array | np.ndarray, "b n 6"]]

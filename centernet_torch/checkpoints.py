@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 
-from centernet_data.files import written_beside
-from centernet_data.recipe import Recipe
+from centernet_data.contract.files import written_beside
+from centernet_data.contract.recipe import Recipe
 from centernet_torch.train import TrainState
 
 

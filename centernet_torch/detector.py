@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from centernet_data.contract.recipe import Precision, require_precision
+from centernet_data.contract.weights_file import ModelConfig, read_model_file
 from centernet_data.detection import Picture, detect_pictures, show_heatmaps
-from centernet_data.model_file import ModelConfig, read_model_file
-from centernet_data.recipe import Precision, require_precision
 from centernet_torch.network import CenterNet, average_flipped, normalize_images
 from centernet_torch.train import TrainState, create_model
 from centernet_torch.weights import load_weights, save_weights

@@ -2,7 +2,7 @@
 
 import sys
 
-from centernet_data.cli import main
+from centernet.cli import main
 
 if __name__ == "__main__":
     arguments = sys.argv[1:]

@@ -10,15 +10,15 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from centernet.config import Parity
+from centernet.training.run_folder import write_text
 from centernet_data.batches import Batch, Batches
-from centernet_data.config import Parity
+from centernet_data.contract.recipe import Recipe
+from centernet_data.contract.weights_file import ModelConfig
 from centernet_data.dataset import Dataset
-from centernet_data.model_file import ModelConfig
-from centernet_data.recipe import Recipe
-from centernet_data.run_folder import write_text
-from centernet_data.shapes import ShapesDataset
+from centernet_data.imaging.geometry import NO_AUGMENTATION
 from centernet_data.source import open_for_model
-from centernet_data.transforms import NO_AUGMENTATION
+from centernet_data.synthetic.shapes import ShapesDataset
 from parity.compare import BOUNDS, Pair, compare, compare_inference
 from parity.dataset import compare_dataset
 from parity.difference import Difference

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import torch
 
-from centernet_data.config import Device, DType
+from centernet.config import Device, DType
 
 
 @contextmanager

@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
+import helpers.checking  # noqa: F401 (the hook below finds it as an attribute of `helpers`)
+
 CACHE = Path(__file__).parents[1] / ".pytest_cache" / "jax"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
 Path(os.environ["JAX_COMPILATION_CACHE_DIR"]).mkdir(parents=True, exist_ok=True)  # or each command says that it is new
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch's threads, which wait for each other in a loop: one a worker
 
-_hook = install_import_hook(["centernet_jax", "centernet_torch", "centernet_data", "parity"], "checking.checked")
+_PACKAGES = ["centernet", "centernet_jax", "centernet_torch", "centernet_data", "parity"]
+_hook = install_import_hook(_PACKAGES, "helpers.checking.checked")
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -51,8 +54,8 @@ def bccd() -> Path:
 @pytest.fixture(scope="session")
 def tiny_coco_or_shapes():
     """The 16 photographs as a data set, or as many rendered scenes where they are absent."""
-    from centernet_data.coco import read_coco
-    from centernet_data.shapes import ShapesDataset
+    from centernet_data.readers.coco import read_coco
+    from centernet_data.synthetic.shapes import ShapesDataset
 
     folder = SHARED / "tiny_coco"
     if folder.is_dir():

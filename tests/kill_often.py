@@ -21,10 +21,10 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 from safetensors.numpy import load_file
-from test_cli import make_data
 
-from centernet_data.cli import main
-from centernet_data.events import GROUPS, import_tensorboardx
+from centernet.cli import main
+from centernet.training.tensorboard import GROUPS, import_tensorboardx
+from helpers.small_data import make_data
 
 OPERATIONS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "os.scandir", "os.listdir"}
 TINY = ["--image-size", "32", "--batch-size", "2", "--epochs", "4", "--checkpoint-every", "3"]  # 6 steps
@@ -119,7 +119,7 @@ def same_events(folder, reference):
     """Whether TensorBoard shows the same of both, and all that metrics.jsonl has, once; times excepted."""
     if not (folder / "tensorboard").exists():
         return True  # nor in the other, or their files differ
-    from event_files import expected, shown
+    from helpers.event_files import expected, shown
 
     for preempting in (False, True):
         ours, theirs = (shown(run / "tensorboard", preempting) for run in (folder, reference))

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from centernet_data.dataset import Dataset
-from centernet_data.transforms import (
+from centernet_data.imaging.geometry import (
     LEAST_VISIBLE,
     Augmentation,
     Matrix,

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from centernet_data.images import read_image
+from centernet_data.imaging.decoding import read_image
 
 
 class Sample(NamedTuple):

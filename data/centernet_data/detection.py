@@ -6,8 +6,8 @@ from itertools import islice
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from centernet_data.model_file import ModelConfig
-from centernet_data.transforms import compose, fit, invert, move_objects, warp
+from centernet_data.contract.weights_file import ModelConfig
+from centernet_data.imaging.geometry import compose, fit, invert, move_objects, warp
 
 Picture = UInt8[np.ndarray, "_ _ 3"]  # each of its own height and width
 BATCH_SIZE = 16

@@ -7,9 +7,9 @@ import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 from jaxtyping import Float, UInt8
 
-from centernet_data.coco import annotations_of
 from centernet_data.dataset import Dataset, Sample
-from centernet_data.json_records import coco_bbox
+from centernet_data.readers.coco import annotations_of
+from centernet_data.readers.json_records import coco_bbox
 
 # COCO's names: AP is the mean over IoU 0.50 to 0.95; small, medium and large part at 32² and 96² pixels.
 NAMES = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large")

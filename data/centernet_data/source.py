@@ -4,15 +4,15 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
-from centernet_data.boxes import listed
-from centernet_data.coco import read_coco
-from centernet_data.cocotext import read_cocotext
 from centernet_data.dataset import Dataset
-from centernet_data.reading import STRICT, Reading
-from centernet_data.scene_text import SceneTextDataset
-from centernet_data.shapes import ShapesDataset
-from centernet_data.tfds_data import is_tfds, read_tfds, tfds_splits
-from centernet_data.voc import read_voc
+from centernet_data.readers.annotations import listed
+from centernet_data.readers.coco import read_coco
+from centernet_data.readers.cocotext import read_cocotext
+from centernet_data.readers.errors import STRICT, Reading
+from centernet_data.readers.tfds import is_tfds, read_tfds, tfds_splits
+from centernet_data.readers.voc import read_voc
+from centernet_data.synthetic.scene_text import SceneTextDataset
+from centernet_data.synthetic.shapes import ShapesDataset
 
 _BUILT_IN = {"shapes": ShapesDataset, "scene-text": SceneTextDataset}
 _SECTION_KEYS = {

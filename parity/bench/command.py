@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from rich.console import Console
 
-from centernet_data.config import Bench
-from centernet_data.run_folder import write_text
+from centernet.config import Bench
+from centernet.training.run_folder import write_text
 from parity.bench import jax_work, report, torch_work
 from parity.bench.flops import flop_per_image
 from parity.bench.fresh import in_fresh_process

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import centernet_jax
-from centernet_data.config import Device
+from centernet.config import Device
+from centernet_jax.cpu.primitives import compiler_options
 from centernet_jax.detector import EVERYTHING, Detector
-from centernet_jax.primitives import compiler_options
 from centernet_jax.train import TrainState
 from parity.bench.task import Task
 

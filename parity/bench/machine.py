@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 import torch
 
-from centernet_data.config import Device
+from centernet.config import Device
 
 
 def machine(device: Device) -> dict[str, str | int]:

@@ -6,8 +6,8 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.table import Table
 
-from centernet_data.config import Bench
-from centernet_data.tables import number_table
+from centernet.config import Bench
+from centernet.tables import number_table
 from parity.bench.result import COMPILED, EAGER, JAX, Process, Share, Speed, Timing
 from parity.bench.task import Task
 

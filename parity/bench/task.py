@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from centernet.config import DType, NetworkDType
 from centernet_data.batches import Batch
-from centernet_data.config import DType, NetworkDType
-from centernet_data.model_file import ModelConfig
-from centernet_data.recipe import Precision, Recipe
+from centernet_data.contract.recipe import Precision, Recipe
+from centernet_data.contract.weights_file import ModelConfig
 
 
 @dataclass(frozen=True)

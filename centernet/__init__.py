@@ -1,0 +1,1 @@
+"""The program `centernet`: what knows both the data and the backends."""

@@ -1,0 +1,1 @@
+"""The commands of `centernet`, one file each: its options and its `run()`."""

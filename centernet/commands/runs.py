@@ -1,0 +1,126 @@
+"""`centernet runs`: what training runs differ in, and what came of them, side by side."""
+
+import json
+import math
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from centernet.config import Runs
+from centernet.tables import number_table
+from centernet.training.resume import FREE
+
+LAST = 50  # steps whose median is a run's loss and speed
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run's folder: its settings by dotted name, and the lines of its metrics.jsonl."""
+
+    path: Path
+    settings: dict[str, object]
+    lines: list[dict]
+
+    def last(self, name: str) -> float | None:
+        """The median of the last steps' values; None if there are none."""
+        values = [line[name] for line in self.lines if line.get(name) is not None]
+        return median(values[-LAST:]) if values else None
+
+    @property
+    def waiting(self) -> float | None:
+        """Which share of the last steps' time they waited for their batches; None if that was not measured."""
+        timed = [line for line in self.lines if "seconds_waiting" in line and line["images_per_second"] is not None]
+        waiting = sum(line["seconds_waiting"] for line in timed[-LAST:])
+        computing = sum(line["seconds_computing"] for line in timed[-LAST:])
+        return waiting / (waiting + computing) if timed else None
+
+    def evaluated(self, name: str) -> float | None:
+        """The last measured average precision of this name; None if there is none."""
+        return next((line[name] for line in reversed(self.lines) if line.get(name) is not None), None)
+
+
+def run_runs(config: Runs) -> None:
+    """Prints the table. ValueError for a folder without a run, or a damaged file in one."""
+    runs = [read_run(path) for folder in config.folders for path in find_runs(folder)]
+    console = Console()
+    table = compare(runs)
+    # A table that is wider than the terminal is not squeezed: a file or pager can take it whole.
+    console.width = max(console.width, Console(width=10_000).measure(table).maximum)
+    console.print(table, highlight=False, soft_wrap=True)
+
+
+def find_runs(folder: Path) -> list[Path]:
+    """The folder itself if it holds a run (a config.toml), else those directly in it that do, sorted by name."""
+    if (folder / "config.toml").is_file():
+        return [folder]
+    found = sorted(path.parent for path in folder.glob("*/config.toml"))
+    if not found:
+        raise ValueError(f"{folder}: neither a run's folder (with a config.toml) nor one that holds some")
+    return found
+
+
+def read_run(path: Path) -> Run:
+    """Settings and metrics of a run; of one that is still going on, the last line may be torn and is left out."""
+    file = path / "config.toml"
+    try:
+        settings = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file}: not TOML: {error}") from error
+    return Run(path, _flat(settings), _read_metrics(path / "metrics.jsonl"))
+
+
+def compare(runs: Sequence[Run]) -> Table:
+    """A row for each run: the settings in which they differ, how far it came, and its results."""
+    names = list(dict.fromkeys(name for run in runs for name in run.settings if name not in FREE))
+    differing = [name for name in names if len({json.dumps(run.settings.get(name), default=str) for run in runs}) > 1]
+    results = ("steps", "epoch", "loss", "AP", "AP50", "AP75", "images/s", "waiting")
+    table = number_table("run", *map(escape, differing), *results, no_wrap=True)
+    for run in runs:
+        steps = max((line["step"] + 1 for line in run.lines if "loss" in line), default=0)
+        values = (run.last("loss"), *map(run.evaluated, ("AP", "AP50", "AP75")))
+        table.add_row(
+            escape(str(run.path)),
+            *(escape(_setting(run.settings.get(name, "-"))) for name in differing),
+            str(steps),
+            _number(run.lines[-1]["epoch"] if run.lines else None, 1),
+            *(_number(value, 3) for value in values),
+            _number(run.last("images_per_second"), 0),
+            "-" if run.waiting is None else f"{run.waiting:.0%}",
+        )
+    return table
+
+
+def _setting(value: object) -> str:
+    return " x ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _flat(settings: dict, prefix: str = "") -> dict[str, object]:
+    flat = {}
+    for name, value in settings.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat
+
+
+def _read_metrics(path: Path) -> list[dict]:
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
+    if lines and not lines[-1].endswith("\n"):
+        lines.pop()
+    metrics = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            metrics.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}: line {number} is not JSON: {error}") from error
+        if not isinstance(metrics[-1], dict) or not {"step", "epoch"} <= metrics[-1].keys():
+            raise ValueError(f"{path}: line {number} is not of a run's metrics: it has no step and epoch")
+    return metrics
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None or math.isnan(value) else f"{value:.{digits}f}"

@@ -1,0 +1,192 @@
+"""What may be wrong with a data set: one check a function, each telling its findings in one line."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from centernet_data.dataset import Dataset, Sample
+from centernet_data.doctor.expressible import OBJECTS_PER_PICTURE, Expressible
+from centernet_data.readers.annotations import Box, Picture, listed
+
+Severity = Literal["error", "warning", "note"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+
+TOLERANCE = 1.0  # pixels by which a box may reach beyond its picture: annotation tools round
+NEARLY_THE_SAME, EQUAL = 0.8, 0.999  # IoU of two boxes of a class from which on one is likely a slip
+# Shares of a data set's boxes from which on its sizes are taken for corners; of boxes that are right next to none
+# reach beyond, and of those that are read wrongly about half.
+FIT_AS_CORNERS, REACH_BEYOND, FEWEST_BOXES = 0.95, 0.2, 5
+
+
+class Finding(NamedTuple):
+    """An error is what training refuses, or what makes its result meaningless; a warning is what is likely not meant;
+    a note may surprise. `message` names the file and the record; `picture` is its index in the split."""
+
+    severity: Severity
+    kind: str
+    message: str
+    split: str | None = None
+    picture: int | None = None
+
+
+@dataclass(frozen=True)
+class Split:
+    """An opened split: of picture i `samples[i]` is what training gets, and `pictures[i]` what was annotated."""
+
+    name: str
+    dataset: Dataset
+    samples: Sequence[Sample]
+    pictures: Sequence[Picture]
+
+
+def box_findings(split: Split) -> Iterator[Finding]:
+    """Boxes that reach beyond their picture, have no area in it, or are there twice."""
+    for index, picture in enumerate(split.pictures):
+        for box in picture.boxes:
+            if wrong := _wrong_place(box, picture):
+                yield Finding("warning", wrong[0], f"{box.where}: {wrong[1]}", split.name, index)
+        for message in _given_twice(picture.boxes):
+            yield Finding("warning", "box given twice", message, split.name, index)
+
+
+def _given_twice(boxes: Sequence[Box]) -> Iterator[str]:
+    boxes = [box for box in boxes if not box.ignored]
+    overlaps = np.triu(_overlaps(np.array([box.corners for box in boxes], float).reshape(-1, 4)), 1)
+    for first, second in np.argwhere(overlaps >= NEARLY_THE_SAME):
+        box, other, overlap = boxes[second], boxes[first], overlaps[first, second]
+        if box.label == other.label:
+            labels = f"both {box.label}"
+        elif overlap > EQUAL:
+            labels = f"{box.label} here, {other.label} there"
+        else:
+            continue  # two things of different kinds may well fill the same place, nearly
+        same = "the same box as" if overlap > EQUAL else f"nearly the same box (IoU {overlap:.2f}) as"
+        yield f"{box.where}: {same} {other.where.rpartition(': ')[2]}, {labels}"
+
+
+def _overlaps(corners: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "n n"]:
+    """The IoU of each box with each; 0 where one has no area."""
+    low, high = corners[:, :2], corners[:, 2:]
+    inside = np.minimum(high[:, None], high) - np.maximum(low[:, None], low)
+    both = np.maximum(inside, 0).prod(axis=2)
+    area = np.maximum(high - low, 0).prod(axis=1)
+    either = area[:, None] + area - both
+    return np.divide(both, either, out=np.zeros_like(both), where=either > 0)
+
+
+def _wrong_place(box: Box, picture: Picture) -> tuple[str, str] | None:
+    x_min, y_min, x_max, y_max = box.corners
+    shown = f"x {x_min:g} to {x_max:g}, y {y_min:g} to {y_max:g}"
+    size = f"{picture.width} x {picture.height}"
+    if x_max <= x_min or y_max <= y_min:
+        return "box without area", f"its box has no area and is left out: {shown}"
+    if x_max <= 0 or y_max <= 0 or x_min >= picture.width or y_min >= picture.height:
+        return "box outside its picture", f"its box lies outside the picture of {size} and is left out: {shown}"
+    beyond = _beyond(box, picture)
+    if beyond <= TOLERANCE:
+        return None
+    hint = "; its width and height would fit as the lower right corner" if _fits_as_corners(box, picture) else ""
+    return (
+        "box beyond its picture",
+        f"its box is clipped, by {beyond:g} pixels, to the picture of {size}: {shown}{hint}",
+    )
+
+
+def _beyond(box: Box, picture: Picture) -> float:
+    x_min, y_min, x_max, y_max = box.corners
+    return max(-x_min, -y_min, x_max - picture.width, y_max - picture.height)
+
+
+def _fits_as_corners(box: Box, picture: Picture) -> bool:
+    """Whether what was read as (x, y, width, height) makes sense as (x_min, y_min, x_max, y_max)."""
+    x_min, y_min, x_max, y_max = box.corners
+    right, bottom = x_max - x_min, y_max - y_min
+    return 0 <= x_min < right <= picture.width + TOLERANCE and 0 <= y_min < bottom <= picture.height + TOLERANCE
+
+
+def format_findings(split: Split) -> Iterator[Finding]:
+    """Signs that all boxes were written in another format than the one they are read in."""
+    pairs = [(box, picture) for picture in split.pictures for box in picture.boxes]
+    if len(pairs) < FEWEST_BOXES:
+        return
+    beyond = sum(_beyond(box, picture) > TOLERANCE for box, picture in pairs)
+    fitting = sum(_fits_as_corners(box, picture) for box, picture in pairs)
+    if fitting >= FIT_AS_CORNERS * len(pairs) and beyond >= REACH_BEYOND * len(pairs):
+        yield Finding(
+            "error",
+            "corners written as sizes",
+            f"[{split.name}]: the boxes look like x_min, y_min, x_max, y_max, but are read as x, y, width, height: so "
+            f"{beyond} of {len(pairs)} reach beyond their picture, and as corners {fitting} would lie inside it",
+            split.name,
+        )
+    if all(min(box.corners) >= 0 and max(box.corners) <= 1 for box, _ in pairs):
+        yield Finding(
+            "error",
+            "fractions written as pixels",
+            f"[{split.name}]: all {len(pairs)} boxes lie within the first pixel of their picture: they look like "
+            "fractions of its width and height, but are read as pixels",
+            split.name,
+        )
+
+
+_ABSENT: dict[str, tuple[Severity, str]] = {"train": ("warning", "nothing can be learnt of them")}
+
+
+def class_findings(split: Split) -> Iterator[Finding]:
+    """Classes that the split holds no object of."""
+    present = {int(label) for sample in split.samples for label in sample.objects[:, 4]}
+    absent = [name for index, name in enumerate(split.dataset.classes) if index not in present]
+    if absent and split.samples:
+        severity, effect = _ABSENT.get(split.name, ("note", "average precision leaves them out"))
+        count = f"{len(absent)} of {len(split.dataset.classes)} classes"
+        message = f"[{split.name}]: {count} have no object, and {effect}: {listed(absent)}"
+        yield Finding(severity, "class without objects", message, split.name)
+
+
+def size_findings(split: Split, parts: Sequence[Expressible], input_hw: tuple[int, int]) -> Iterator[Finding]:
+    """Objects that the network cannot say at an input of `input_hw`, counted for each picture."""
+    at = f"at an input of {input_hw[1]} x {input_hw[0]}"
+    for index, part in enumerate(parts):
+        picture, total = f"[{split.name}]: {split.samples[index].name}", len(part.shared)
+        for kind, which, what in (
+            ("object vanishes", part.vanished, "less than a pixel high or wide"),
+            ("objects share a cell", part.shared, "in the cell of another (a cell can say but one size)"),
+            ("too many objects", part.beyond_the_best, f"past the best {OBJECTS_PER_PICTURE} that are returned"),
+        ):
+            if which.any():
+                first = _spoken(split.samples[index].objects[which.argmax()], split.dataset.classes)
+                message = (
+                    f"{picture}: {which.sum()} of its {total} objects {_be(which)} {what} {at}; the first: {first}"
+                )
+                yield Finding("warning", kind, message, split.name, index)
+
+
+def _spoken(row: Float[np.ndarray, "6"], classes: Sequence[str]) -> str:
+    y, x, height, width = (float(value) for value in row[:4])
+    return f"{classes[int(row[4])]}, {width:.4g} x {height:.4g} pixels at x {x:.4g}, y {y:.4g}"
+
+
+def _be(which: np.ndarray) -> str:
+    return "is" if which.sum() == 1 else "are"
+
+
+def content_findings(splits: Sequence[Split], hashes: dict[str, Sequence[str | None]]) -> Iterator[Finding]:
+    """Pictures whose pixels are there twice: within a split, or in two of them. `hashes` are those of each split."""
+    places: dict[str, list[tuple[Split, int]]] = defaultdict(list)
+    for split in splits:
+        for index, digest in enumerate(hashes[split.name]):
+            if digest is not None:
+                places[digest].append((split, index))
+    for found in places.values():
+        (first, first_index), *others = found
+        for other, index in others:
+            one, two = (f"[{s.name}] {s.samples[i].name}" for s, i in ((other, index), (first, first_index)))
+            if other is first:
+                yield Finding("warning", "picture there twice", f"{one}: the same pixels as {two}", other.name, index)
+            else:
+                message = f"{one}: the same pixels as {two}, so its truth is known from there"
+                yield Finding("error", f"[{first.name}] and [{other.name}] overlap", message, other.name, index)

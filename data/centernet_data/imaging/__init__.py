@@ -1,0 +1,1 @@
+"""Pictures: decoding, geometry, colour and drawing."""

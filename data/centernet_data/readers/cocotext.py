@@ -1,0 +1,116 @@
+"""Data sets annotated in COCO-Text's JSON, version 2: words in COCO's photographs (arXiv:1601.07140)."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from centernet_data.dataset import PictureDataset
+from centernet_data.readers.annotations import Box, Picture, chosen_classes, dataset_of, listed
+from centernet_data.readers.errors import STRICT, Reading
+from centernet_data.readers.json_records import Record, area, box_corners, picture_size, read_json, shown
+
+ONE_CLASS = ("text",)
+WORD_CLASSES = ("machine printed", "handwritten", "others")
+LEGIBILITY = ("legible", "illegible")
+LEAST_AREA = 1 / 32**2
+
+
+def read_cocotext(
+    images: Path,
+    annotations: Path,
+    split: str,
+    classes: Sequence[str] | None = None,
+    ignore_illegible: bool = True,
+    least_area: float = LEAST_AREA,
+    reading: Reading = STRICT,
+) -> PictureDataset:
+    """The pictures of a COCO-Text file whose 'set' is `split`, in its order, with or without words.
+
+    `images` is the folder of COCO's train2014. All words are of the class "text", unless `classes` names some of the
+    file's own: "machine printed", "handwritten", "others". Words go to `ignored` if they are illegible (unless
+    `ignore_illegible` is false) or smaller than the share `least_area` of their picture, which is measured on the box
+    inside the picture. `areas` are the file's. Pictures that are not in the folder are left out; `notes` count all of
+    this. ValueError, naming the file and the record, for whatever is missing, malformed or contradictory, and if none
+    of the pictures is there; what is wrong with one record alone goes to `reading`.
+    """
+    content = read_json(annotations, "COCO-Text")
+    image_records, word_records = (_records(content, key, annotations, reading) for key in ("imgs", "anns"))
+    if not images.is_dir():
+        raise ValueError(f"{images}: the folder of the pictures does not exist")
+    by_class = classes is not None and tuple(classes) != ONE_CLASS
+    chosen = chosen_classes(WORD_CLASSES, classes, annotations) if by_class else ONE_CLASS
+    words = _words_by_image(word_records, image_records, reading)
+    pictures = []
+    for key in _keys_of_split(image_records, split, annotations, reading):
+        with reading:
+            name, (height, width) = image_records[key].get("file_name", str), picture_size(image_records[key])
+            boxes = []
+            for word in words[key]:
+                with reading:
+                    boxes.append(_box(word, height, width, by_class, ignore_illegible, least_area))
+            pictures.append(Picture(name, images / name, height, width, boxes))
+    return _dataset_of_those_there(pictures, chosen, images, annotations, reading)
+
+
+def _records(content: Record, section: str, path: Path, reading: Reading) -> dict[str, Record]:
+    records = {}
+    for key, values in content.get(section, dict).items():
+        with reading:
+            records[key] = Record(values, f"{path}: {section}['{key}']")
+    return records
+
+
+def _words_by_image(words: dict[str, Record], images: dict[str, Record], reading: Reading) -> dict[str, list[Record]]:
+    by_image = defaultdict(list)
+    for word in words.values():
+        with reading:
+            image_id = word.get("image_id", (int, str))
+            if str(image_id) not in images:
+                raise word.error(f"its image_id {image_id!r} is not among the imgs")
+            by_image[str(image_id)].append(word)
+    return by_image
+
+
+def _keys_of_split(images: dict[str, Record], split: str, path: Path, reading: Reading) -> list[str]:
+    sets = {}
+    for key, record in images.items():
+        with reading:
+            sets[key] = record.get("set", str)
+    if split not in sets.values():
+        raise ValueError(
+            f"{path}: there is no split '{split}'; there are: {listed(sorted(set(sets.values()))) or 'none'}"
+        )
+    return [key for key, name in sets.items() if name == split]
+
+
+def _box(word: Record, height: int, width: int, by_class: bool, ignore_illegible: bool, least_area: float) -> Box:
+    corners, kind = box_corners(word), _one_of(word, "class", WORD_CLASSES)
+    inside = max(0, min(corners[2], width) - max(corners[0], 0)) * max(0, min(corners[3], height) - max(corners[1], 0))
+    ignored = ""
+    if _one_of(word, "legibility", LEGIBILITY) == "illegible" and ignore_illegible:
+        ignored = "illegible words"
+    elif inside < least_area * height * width:
+        ignored = f"words smaller than {least_area:.3g} of their picture"
+    return Box(corners, kind if by_class else ONE_CLASS[0], ignored, area(word), word.where)
+
+
+def _one_of(word: Record, key: str, values: Sequence[str]) -> str:
+    value = word.get(key, str)
+    if value not in values:
+        raise word.error(f"'{key}' should be one of: {listed(values)}, but is {shown(value)}")
+    return value
+
+
+def _dataset_of_those_there(
+    pictures: Sequence[Picture], classes: Sequence[str], images: Path, annotations: Path, reading: Reading
+) -> PictureDataset:
+    there = [picture for picture in pictures if picture.path.is_file()]
+    if pictures and not there:
+        raise ValueError(
+            f"{annotations}: none of its {len(pictures)} pictures is in {images}, the first is {pictures[0].name}"
+        )
+    dataset = dataset_of(there, classes, annotations, reading)
+    missing = len(pictures) - len(there)
+    note = (f"pictures left out because they are not in {images}: {missing}",) if missing else ()
+    return replace(dataset, notes=(*dataset.notes, *note))

@@ -1,0 +1,1 @@
+"""Data sets that are rendered here: shapes and scene text."""

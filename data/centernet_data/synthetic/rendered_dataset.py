@@ -1,0 +1,56 @@
+"""What the built-in data sets share: rendered scenes, each a pure function of (seed, split, index)."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import UInt8
+
+from centernet_data.imaging.decoding import average_blocks
+
+SPLIT_NUMBERS = {"train": 0, "val": 1}
+
+
+@dataclass(frozen=True)
+class RenderedDataset:
+    """Which scenes there are, and what each one's random numbers start from; who derives from this draws them in
+    `scene(index)`.
+
+    `count` is that of `default_counts` where it is None. ValueError for another split than "train" and "val", a
+    negative `count` or `seed`, or a `size` (height, width) of which one is below `least_side` pixels.
+    """
+
+    split: str = "train"
+    count: int | None = None
+    seed: int = 0
+    size: tuple[int, int] = (256, 256)
+
+    data: ClassVar[str]  # what --data calls it
+    classes: ClassVar[tuple[str, ...]]
+    default_counts: ClassVar[dict[str, int]]
+    least_side: ClassVar[int]
+    most_objects: ClassVar[int]
+    notes: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self):
+        if self.split not in SPLIT_NUMBERS:
+            raise ValueError(f"{self.data}: there is no split {self.split!r}, only {' and '.join(SPLIT_NUMBERS)}")
+        if self.count is not None and self.count < 0:
+            raise ValueError(f"{self.data}: the count of scenes must not be negative, but is {self.count}")
+        if self.seed < 0:
+            raise ValueError(f"{self.data}: the seed must not be negative, but is {self.seed}")
+        if min(self.size) < self.least_side:
+            raise ValueError(f"{self.data}: height and width must be at least {self.least_side}, but are {self.size}")
+
+    def __len__(self) -> int:
+        return self.default_counts[self.split] if self.count is None else self.count
+
+    def image(self, index: int, reduction: int = 1) -> UInt8[np.ndarray, "h w 3"]:
+        """Scene `index` as uint8 RGB. IndexError outside 0 .. len - 1."""
+        return average_blocks(self.scene(index), reduction, reduction)
+
+    def scene_seed(self, index: int) -> tuple[int, int, int]:
+        """What seeds the random numbers of scene `index`. IndexError outside 0 .. len - 1."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"{self.data}: there is no scene {index} among the {len(self)} of {self.split!r}")
+        return self.seed, SPLIT_NUMBERS[self.split], index

@@ -1,0 +1,49 @@
+"""What the command line compiles is kept in a folder of the user's, unless the user says otherwise."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+OPENS_JAX = """
+from centernet.backends import open_backend
+open_backend("jax")
+import jax
+print(jax.config.jax_compilation_cache_dir)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+jax.jit(lambda x: x + 1)(1)
+"""
+
+
+def run(home, **settings):
+    """The folder that JAX was told, and what was said on stderr, where the user's own folders lie in `home`."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_", "XDG_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", OPENS_JAX],
+        env=environment | {"HOME": str(home), "LOCALAPPDATA": str(home)} | settings,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=True,
+        timeout=300,
+    )
+    return done.stdout.strip(), done.stderr
+
+
+def test_a_new_folder_is_said_once_and_then_used(tmp_path):
+    folder, said = run(tmp_path)
+    assert Path(folder).is_relative_to(tmp_path)
+    assert said == f"centernet: compiled programs are kept in {folder}, so that the next start is faster\n"
+    kept = [path.name for path in Path(folder).iterdir()]
+    assert kept
+    assert run(tmp_path) == (folder, "")
+    assert {path.name for path in Path(folder).iterdir()} >= set(kept)
+
+
+def test_the_users_own_setting_counts(tmp_path):
+    (tmp_path / "own").mkdir()
+    assert run(tmp_path, JAX_COMPILATION_CACHE_DIR=str(tmp_path / "own")) == (str(tmp_path / "own"), "")
+    assert list((tmp_path / "own").iterdir())
+    assert run(tmp_path, JAX_COMPILATION_CACHE_DIR="") == ("", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["own"]

@@ -1,0 +1,78 @@
+"""The measurement of how fast batches are made: what it says, not how fast they are."""
+
+import json
+
+import numpy as np
+import pytest
+
+from centernet.cli import main
+from centernet.commands.data_bench import milliseconds_by_stage, pictures_per_second
+from centernet_data.batches import Batches
+from centernet_data.imaging.geometry import Augmentation
+from centernet_data.synthetic.shapes import ShapesDataset
+from parity.data_loader import by_data_loader
+
+BATCHES = Batches(ShapesDataset(count=4, size=(48, 64)), 2, (32, 32), "letterbox", Augmentation(), seed=0)
+
+
+def test_the_stages_are_all_there_and_take_time():
+    stages = milliseconds_by_stage(BATCHES, 2)
+    assert list(stages) == [
+        "order",
+        "window",
+        "objects",
+        "reading and decoding",
+        "warping",
+        "colour",
+        "all, with stacking",
+    ]
+    assert min(stages.values()) > 0
+
+
+def test_without_torch_there_is_nothing_to_compare_with(monkeypatch):
+    monkeypatch.setattr("centernet.commands.data_bench.open_data_loader", lambda: None)
+    numbers = pictures_per_second(BATCHES, (0,), 2)
+    assert numbers[0].keys() == {"pictures_per_second"}
+    assert numbers[0]["pictures_per_second"] > 0
+
+
+def test_torchs_loader_makes_the_same_batches():
+    for step, batch in enumerate(by_data_loader(BATCHES, 3, 6, workers=0), start=3):
+        for name, values in BATCHES[step].items():
+            np.testing.assert_array_equal(batch[name].numpy(), values)
+    assert step == 5
+
+
+def test_the_command_prints_two_tables_and_writes_the_numbers(tmp_path, capsys):
+    path = tmp_path / "bench.json"
+    options = ["--image-size", "32", "--batch-size", "2", "--batches", "1", "--workers", "0"]
+    assert main(["data", "bench", "shapes", *options, "--json", str(path)]) == 0
+    printed = capsys.readouterr().out
+    for text in ("shapes: 4000 pictures; 32 x 32, batches of 2", "warping", "threads", "torch's DataLoader"):
+        assert text in printed
+    numbers = json.loads(path.read_text())
+    assert numbers["workers"]["0"].keys() == {"pictures_per_second", "data_loader", "ratio"}
+    assert numbers["stages"].keys() >= {"warping", "colour"}
+
+
+@pytest.mark.parametrize("option", [("--workers", "-1"), ("--batches", "0"), ("--batch-size", "0")])
+def test_bad_settings_are_refused(option, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(["data", "bench", "shapes", *option])
+    assert exit_.value.code == 2
+    assert "must be at least 1, --workers at least 0" in " ".join(capsys.readouterr().err.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("shapes", "--json", "absent/a.json"), "its folder does not exist"),
+        (("absent.toml",), "absent.toml: neither a file nor"),
+        (("shapes", "--split", "test"), "there is no split 'test'"),
+    ],
+)
+def test_bad_data_is_refused_in_one_line(arguments, message, capsys):
+    assert main(["data", "bench", *arguments]) == 2
+    shown = capsys.readouterr().err
+    assert message in shown
+    assert len(shown.splitlines()) == 1

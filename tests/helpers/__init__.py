@@ -1,0 +1,1 @@
+"""What tests share: builders, oracles, planted faults, processes."""

@@ -1,0 +1,153 @@
+"""What a comparison says: how far, where, and the verdict."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import centernet_jax
+import centernet_torch
+from centernet import cli
+from centernet_data.synthetic.shapes import ShapesDataset
+from helpers.parity_cases import RECIPE, SMALL
+from parity import command
+from parity.compare import Pair, cast
+from parity.difference import Difference, difference
+from parity.numerics import numerics
+
+
+def test_a_difference_says_where_and_how_far():
+    theirs = {"a": np.array([1.0, -4.0]), "b": np.zeros((2, 3))}
+    ours = {"a": np.array([1.0, -4.0]), "b": np.zeros((2, 3))}
+    assert difference("s", ours, theirs, 0) == Difference("s", "a[0]", 0, 0, 0)
+    ours["b"][1, 2] = 0.5
+    found = difference("s", ours, theirs, 0.1)
+    assert (found.where, found.max_abs, found.max_rel) == ("b[1, 2]", 0.5, 0.125)
+    assert not found.agrees
+    assert difference("s", ours, theirs, 0.125).agrees
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(math.nan, 1.0), (1.0, math.nan), (math.nan, math.nan), (math.inf, 1.0)])
+def test_nan_equals_nothing(ours, theirs):
+    found = difference("s", {"a": np.array([0.0, ours])}, {"a": np.array([0.0, theirs])}, math.inf)
+    assert found.where == "a[1]"
+    assert not (found.max_rel <= 1e300)
+    assert not found.agrees or found.max_rel == math.inf
+
+
+def test_one_nan_outweighs_every_number():
+    ours = {"a": np.array([100.0]), "b": np.array([math.nan])}
+    found = difference("s", ours, {"a": np.array([0.0]), "b": np.array([0.0])}, 1)
+    assert found.where == "b[0]"
+    assert not found.agrees
+
+
+@pytest.mark.parametrize(
+    ("ours", "where"),
+    [
+        ({}, "a: only in torch"),
+        ({"a": np.zeros(2), "b": np.zeros(1)}, "b: only in JAX"),
+        ({"a": np.zeros(3)}, "a: shape (3,) in JAX, (2,) in torch"),
+        ({"a": np.zeros(2, np.float32)}, "a: dtype float32 in JAX, float64 in torch"),
+    ],
+)
+def test_what_cannot_be_compared_parts(ours, where):
+    found = difference("s", ours, {"a": np.zeros(2)}, 1)
+    assert found.where == where
+    assert not found.agrees
+
+
+def test_nothing_against_nothing_is_no_comparison():
+    with pytest.raises(ValueError, match="nothing to compare"):
+        difference("s", {}, {}, 1)
+
+
+def test_anything_but_zero_is_far_from_zero():
+    assert difference("s", {"a": np.array([1e-30])}, {"a": np.array([0.0])}, 1e9).max_rel == math.inf
+    assert difference("s", {"a": np.array([0.0])}, {"a": np.array([0.0])}, 0).agrees
+
+
+def test_the_verdict_names_the_first_stage_that_parts():
+    found = [Difference("stem", "a[0]", 0, 1e-12, 1e-10), Difference("layer1", "b[2]", 1, 0.5, 1e-10)]
+    found.append(Difference("layer2", "c", 2, math.nan, 1e-10))
+    assert command.verdict(found[:1]) == "one detector: all 1 stages agree"
+    assert command.verdict(found) == (
+        "NOT one detector: 2 of 3 stages part, the first of them 'layer1', by 5.0e-01 (bound 1.0e-10) at b[2]"
+    )
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """The file of a small model."""
+    path = tmp_path_factory.mktemp("parity") / "model.safetensors"
+    save_model(path, ShapesDataset.classes)
+    return path
+
+
+def save_model(path, classes):
+    """Untrained, but with scores that differ from place to place."""
+    config = replace(SMALL, classes=classes)
+    state = centernet_torch.create_state(config, RECIPE)
+    state.ema["head.heatmap.conv2.weight"].mul_(300)
+    centernet_torch.Detector.of(state, config).save(path)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_command_checks_a_model(model, tmp_path, capsys, monkeypatch, dtype):
+    monkeypatch.setattr("centernet_data.synthetic.shapes.ShapesDataset.default_counts", {"train": 20, "val": 4})
+    report = tmp_path / "parity.json"
+    arguments = ["parity", str(model), "--data", "shapes", "--steps", "2", "--dtype", dtype, "--json", str(report)]
+    assert cli.main(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["stage", "max", "abs", "max", "rel", "bound"]
+    assert lines[-1].startswith("one detector: all ")
+    written = json.loads(report.read_text())
+    assert written["agrees"] is True
+    assert written["settings"]["dtype"] == dtype
+    names = [stage["stage"] for stage in written["stages"]]
+    assert names[0] == "as given: eval: images"
+    assert names[-2:] == ["4 pictures: scores", "average precision"]
+    assert len(names) == len(lines) - 2
+
+
+def test_the_command_ends_with_1_where_a_bound_is_broken(model, capsys, monkeypatch):
+    broken = [Difference("stem", "a[0]", 1, 0.5, 1e-10)]
+    monkeypatch.setattr(command, "compare", lambda *_: iter(broken))
+    assert cli.main(["parity", str(model), "--steps", "1"]) == 1
+    assert "PARTS" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere.safetensors"], "nowhere.safetensors"),
+        (["--json", "nowhere/parity.json"], "its folder does not exist"),
+        (["two.safetensors", "--data", "shapes"], "its classes (circle, square, triangle) are not those of two.saf"),
+        (["three.safetensors", "--data", "shapes"], "shapes: [val] has no pictures"),
+    ],
+)
+def test_bad_input_is_one_line(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_model(Path("two.safetensors"), ("one", "two"))
+    save_model(Path("three.safetensors"), ShapesDataset.classes)
+    monkeypatch.setattr("centernet_data.synthetic.shapes.ShapesDataset.default_counts", {"train": 20, "val": 0})
+    assert cli.main(["parity", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
+
+
+def test_a_device_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setattr("parity.numerics.torch.cuda.is_available", lambda: False)
+    with pytest.raises(ValueError, match="--device gpu"), numerics("float32", "gpu"):
+        pass
+
+
+def test_numerics_are_what_they_were_afterwards():
+    with numerics("float64"):
+        assert Pair.fresh(SMALL, RECIPE, dtype="float64").jax.params["head"]["size"]["conv1"]["bias"].dtype == "float64"
+    state = cast(centernet_jax.create_state(SMALL, RECIPE), "float32")
+    assert state.params["head"]["size"]["conv1"]["bias"].dtype == "float32"

@@ -1,0 +1,172 @@
+"""Which checkpoints are kept, and which one is gone on from, whatever the backend."""
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from centernet.training.checkpoints import CheckpointFolder, Record
+from centernet.training.resume import OtherSettings, require_same_settings
+from centernet.training.run_folder import RunFolder
+
+SETTINGS = {"seed": 3, "image_size": (64,), "augmentation": {"scale": (0.5, 2.0)}}
+
+
+class Texts:
+    """A checkpointer whose states are texts; one that says "full" cannot be written, "bad" not be read."""
+
+    def save(self, path, state):
+        if state == "full":
+            raise OSError(28, "No space left on device")
+        path.write_text(state)
+
+    def wait(self):
+        pass
+
+    def restore(self, path, state):
+        if (read := path.read_text()) == "bad":
+            raise RuntimeError("it is\nbad")
+        return read
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return CheckpointFolder(tmp_path / "checkpoints", Texts())
+
+
+def save(folder, step, state="good", lines=0, ap=None):
+    folder.save(step, state, Record(SETTINGS, lines))
+    folder.wait()
+    if ap is not None:
+        folder.rate(step, ap)
+
+
+def best_of(scores):
+    """The naive way: the last of the steps that nobody surpasses."""
+    rated = {step: ap for step, ap in scores.items() if ap is not None}
+    return {max(step for step, ap in rated.items() if ap == max(rated.values()))} if rated else set()
+
+
+@settings(deadline=None, max_examples=30)  # it writes many files
+@given(scores=st.lists(st.none() | st.sampled_from([0.0, 0.25, 0.5, 1.0]), max_size=12), every=st.integers(1, 1000))
+def test_the_newest_two_and_the_best_are_kept(tmp_path_factory, scores, every):
+    folder = CheckpointFolder(tmp_path_factory.mktemp("run") / "checkpoints", Texts())
+    scores = {every * number: ap for number, ap in enumerate(scores)}
+    for step, ap in scores.items():
+        save(folder, step, ap=ap)
+    folder.wait()
+    assert set(folder.steps) == set(sorted(scores)[-2:]) | best_of(scores)
+    assert len(list(folder.path.glob("*"))) == 2 * len(folder.steps)
+
+
+def test_the_newest_is_restored_and_what_follows_it_is_removed(folder):
+    for step in (10, 20, 30):
+        save(folder, step, f"state {step}", lines=step)
+    (folder.path / "30.json").unlink()  # as if killed before it was written
+    (folder.path / "40.state.orbax-checkpoint-tmp").mkdir()
+    (folder.path / ".123-40.json").touch()
+    (folder.path / "my 40.state").touch()
+    step, state, record = folder.restore("", SETTINGS, pytest.fail)
+    assert (step, state, record.lines) == (20, "state 20", 20)
+    assert sorted(path.name for path in folder.path.iterdir()) == ["20.json", "20.state", "my 40.state"]
+
+
+def test_without_any_checkpoint_nothing_is_restored(folder):
+    assert folder.restore("", SETTINGS, pytest.fail) is None
+    folder.path.mkdir()
+    (folder.path / "10.json").touch()
+    assert folder.restore("", SETTINGS, pytest.fail) is None
+
+
+@pytest.mark.parametrize(
+    "damage", [("20.state", "goo"), ("20.state", "gnod"), ("20.state", ""), ("20.json", '{"lines"'), ("20.json", "[]")]
+)
+def test_in_place_of_a_damaged_one_the_last_good_one_is_restored(folder, damage):
+    save(folder, 10)
+    save(folder, 20)
+    (folder.path / damage[0]).write_text(damage[1])
+    told = []
+    assert folder.restore("", SETTINGS, told.append)[:2] == (10, "good")
+    assert len(told) == 1
+    assert re.fullmatch(r"the checkpoint of step 20 is damaged \(.+\)", told[0])
+    assert folder.steps == [10]
+    save(folder, 20, "again")
+    assert folder.restore("", SETTINGS, pytest.fail)[:2] == (20, "again")
+
+
+def test_if_all_are_damaged_it_is_refused_and_nothing_is_removed(folder):
+    save(folder, 10, "bad")
+    save(folder, 20, "bad")
+    told = []
+    with pytest.raises(ValueError, match="checkpoints: no checkpoint in it can be read; --overwrite starts"):
+        folder.restore("", SETTINGS, told.append)
+    assert len(told) == 2
+    assert folder.steps == [10, 20]
+
+
+def test_a_damaged_record_does_not_keep_a_run_from_saving(folder):
+    save(folder, 10, ap=0.5)
+    save(folder, 20)
+    (folder.path / "10.json").write_text("{")
+    save(folder, 30)
+    assert folder.steps == [20, 30]
+
+
+@pytest.mark.parametrize("earlier", [(), (10,), (10, 20)])
+def test_a_failed_save_is_one_line_and_leaves_the_last_good_one(folder, earlier):
+    for step in earlier:
+        save(folder, step)
+    last = f"the last one, of step {earlier[-1]}, is whole" if earlier else "there is none yet"
+    with pytest.raises(ValueError, match="step 99 cannot be saved") as error:
+        folder.save(99, "full", Record(SETTINGS, 0))
+    message = f"{folder.path}: the checkpoint of step 99 cannot be saved (No space left on device); {last}"
+    assert str(error.value) == message
+    assert folder.steps == list(earlier)
+    folder.wait()
+    assert len(list(folder.path.iterdir())) == 2 * len(earlier)
+
+
+def test_a_file_in_the_place_of_the_folder(folder):
+    folder.path.touch()
+    with pytest.raises(ValueError, match=r"cannot be saved \(File exists\); there is none yet"):
+        folder.save(10, "good", Record(SETTINGS, 0))
+
+
+def test_a_step_is_saved_once_and_rated_later(folder):
+    save(folder, 10, "first", ap=0.5)
+    save(folder, 10, "second")
+    assert folder.restore("", SETTINGS, pytest.fail)[1] == "first"
+    assert folder.record(10).ap == 0.5
+
+
+def test_other_settings_are_named(folder):
+    save(folder, 10)
+    other = {"seed": 4, "image_size": (64, 96), "augmentation": {"scale": (0.5, 2.0)}, "data": "mine.toml"}
+    with pytest.raises(OtherSettings) as error:
+        folder.restore("", other, pytest.fail)
+    listed = "seed 3 (now 4), image-size 64 (now 64 96), data not given (now mine.toml)"
+    assert str(error.value).startswith(f"{folder.path}: step 10: begun with other settings: {listed}; ")
+
+
+def test_what_changes_nothing_may_differ(tmp_path):
+    free = {"out": "here", "overwrite": True, "resume": False, "checkpoint_every": 3}
+    require_same_settings(SETTINGS | free, SETTINGS | {"resume": True, "pretrained": None}, tmp_path)
+
+
+def test_metrics_are_cut_off_after_the_lines_of_a_checkpoint(tmp_path):
+    folder = RunFolder(tmp_path)
+    for step in range(4):
+        folder.append_metrics({"step": step, "loss": 0.1 + step})
+    with folder.metrics.open("a") as file:
+        file.write('{"step": 4, "lo')
+    assert [line["step"] for line in folder.cut_metrics(4)] == [0, 1, 2, 3]
+    assert folder.metrics.read_text().count("\n") == 4
+    assert folder.metrics.read_text().endswith('"loss": 3.1}\n')
+    assert folder.cut_metrics(1) == [{"step": 0, "loss": 0.1}]
+    assert folder.cut_metrics(0) == []
+    with pytest.raises(ValueError, match=r"metrics\.jsonl: there should be 1 lines at least"):
+        folder.cut_metrics(1)
+    folder.metrics.write_text("{}\n{}")
+    with pytest.raises(ValueError, match=r"metrics\.jsonl: there should be 2 lines at least"):
+        folder.cut_metrics(2)

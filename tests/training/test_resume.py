@@ -1,0 +1,302 @@
+"""A run that was stopped, killed or robbed of its newest checkpoint ends as one that nobody disturbed."""
+
+import contextlib
+import io
+import os
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from jax import numpy as jnp
+from kill_often import TINY, arrays_of, differences, metrics_of
+
+import centernet_jax
+import centernet_torch
+from centernet.cli import main
+from centernet.training import loop
+from centernet.training.checkpoints import CheckpointFolder, Record
+from centernet.training.run_folder import RunFolder
+from centernet_data.contract.recipe import Recipe
+from helpers.small_data import make_data
+
+BACKENDS = pytest.mark.parametrize("backend", ["jax", "torch"])
+ROOT = Path(__file__).parents[2]
+STEPS = 6
+RECIPE = Recipe(1e-3, 1)
+PACKAGES = {"jax": centernet_jax, "torch": centernet_torch}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return make_data(tmp_path_factory.mktemp("data"))
+
+
+def train(data, out, backend, *more):
+    """The status of a run, and what it prints to stdout and to stderr."""
+    arguments = ["train", "--data", data, "--out", out, "--backend", backend, *TINY, *more]
+    with contextlib.redirect_stdout(io.StringIO()) as output, contextlib.redirect_stderr(io.StringIO()) as error:
+        status = main([str(argument) for argument in arguments])
+    return status, output.getvalue(), error.getvalue()
+
+
+@pytest.fixture(scope="module")
+def references(data, tmp_path_factory):
+    """One undisturbed run by each backend."""
+    folders = {backend: tmp_path_factory.mktemp("reference") / backend for backend in ("jax", "torch")}
+    for backend, folder in folders.items():
+        assert train(data, folder, backend)[::2] == (0, "")
+    return folders
+
+
+@pytest.fixture
+def at_step(monkeypatch):
+    """Has something done after a step, before its line of metrics is written."""
+
+    def arrange(step, act):
+        def append(folder, line, original=RunFolder.append_metrics):
+            if line["step"] == step - 1:
+                act()
+            original(folder, line)
+
+        monkeypatch.setattr(RunFolder, "append_metrics", append)
+
+    return arrange
+
+
+def send(number):
+    """Sends a signal to this process, and leaves it the time to arrive."""
+    os.kill(os.getpid(), number)
+    time.sleep(0.05)
+
+
+@BACKENDS
+def test_whatever_befalls_a_run_it_ends_as_an_undisturbed_one(
+    data, references, tmp_path, at_step, monkeypatch, backend
+):
+    out = tmp_path / "my run"
+    at_step(1, lambda: send(signal.SIGTERM))
+    status, _, error = train(data, out, backend)
+    command = f"centernet train --data {data} --out '{out}' --backend {backend} {' '.join(TINY)} --resume"
+    assert (status, error) == (143, f"centernet: stopped and saved; to go on: {command}\n")
+    assert len(metrics_of(out)) == 1
+
+    with contextlib.ExitStack() as until_here:
+        at_step(3, lambda: until_here.enter_context(no_room()))
+        status, output, error = train(data, out, backend, "--resume")
+    assert "going on from the checkpoint of step 1\n" in output
+    message = f"centernet: {out}/checkpoints: the checkpoint of step 3 cannot be saved (File too large); "
+    assert (status, error) == (2, message + "the last one, of step 1, is whole\n")
+
+    monkeypatch.undo()
+    evaluate = loop.evaluate
+    monkeypatch.setattr(loop, "evaluate", lambda *arguments: send(signal.SIGINT) or evaluate(*arguments))
+    status, output, error = train(data, out, backend, "--resume")
+    assert "going on from the checkpoint of step 1\n" in output
+    assert (status, error) == (130, f"centernet: stopped and saved; to go on: {command}\n")
+
+    monkeypatch.undo()
+    truncate(largest(out / f"checkpoints/{STEPS}.state"))
+    status, output, error = train(data, out, backend, "--resume")
+    assert (status, error) == (0, "")
+    lines = [line for line in output.splitlines() if "checkpoint" in line]
+    assert re.fullmatch(rf"the checkpoint of step {STEPS} is damaged \(.+\)", lines[0])
+    assert lines[1:] == ["going on from the checkpoint of step 3"]
+    assert differences(out, references[backend], backend) == []
+
+
+@BACKENDS
+def test_a_run_stopped_in_an_evaluation_on_the_way_evaluates_again(data, tmp_path, monkeypatch, backend):
+    option = ("--evaluate-every", "2")
+    assert train(data, tmp_path / "undisturbed", backend, *option)[::2] == (0, "")
+    lines = metrics_of(tmp_path / "undisturbed")
+    assert [line["step"] for line in lines if "AP" in line] == [3, STEPS]  # of 3 pictures, 2 a step
+    out, evaluate = tmp_path / "run", loop.evaluate
+    monkeypatch.setattr(loop, "evaluate", lambda *arguments: send(signal.SIGINT) or evaluate(*arguments))
+    assert train(data, out, backend, *option)[0] == 130
+    assert [line["step"] for line in metrics_of(out)] == [0, 1, 2]
+    monkeypatch.undo()
+    assert train(data, out, backend, *option, "--resume")[::2] == (0, "")
+    assert differences(out, tmp_path / "undisturbed", backend) == []
+
+
+def test_without_a_checkpoint_it_starts_from_the_beginning(data, references, tmp_path, at_step, monkeypatch):
+    def fail():
+        raise ValueError("a mishap")
+
+    at_step(2, fail)
+    out = tmp_path / "run"
+    for step, text in ((0, "no checkpoint in {}: starting from the beginning"), (1, "no checkpoint in {}: starting")):
+        status, output, error = train(data, out, "torch", "--resume")
+        assert (status, error) == (2, "centernet: a mishap\n")
+        assert text.format(out) in output
+        assert len(metrics_of(out)) == 1, step
+    (out / ".77-model.safetensors").touch()  # as a killed process would leave it
+    monkeypatch.undo()
+    assert train(data, out, "torch", "--resume")[0] == 0
+    assert differences(out, references["torch"], "torch") == []
+
+
+def largest(path):
+    return max((p for p in path.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size) if path.is_dir() else path
+
+
+def truncate(path):
+    os.truncate(path, path.stat().st_size // 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "more", "message"),
+    [
+        (lambda out: None, ("--seed", 1, "--batch-size", 3),
+         "config.toml: begun with other settings: batch-size 2 (now 3), seed 0 (now 1)"),
+        (lambda out: None, ("--backend", "jax"), "config.toml: begun with other settings: backend torch (now jax);"),
+        (lambda out: (out / "config.toml").unlink(), (), "already holds a run (model.safetensors)"),
+        (lambda out: shutil.rmtree(out / "checkpoints"), (), "run: holds a model, but no checkpoint to go on from"),
+        (lambda out: (out / "metrics.jsonl").write_text("{}\n"), (), "metrics.jsonl: there should be 6 lines at least"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_gone_on_with_is_refused(data, references, tmp_path, change, more, message):
+    out = tmp_path / "run"
+    shutil.copytree(references["torch"], out)
+    change(out)
+    names = sorted(path.name for path in out.rglob("*"))
+    status, _, error = train(data, out, "torch", "--resume", *more)
+    assert status == 2
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert sorted(path.name for path in out.rglob("*")) == names
+
+
+def test_other_data_under_the_same_name_is_refused(data, references, tmp_path):
+    out, text = tmp_path / "run", data.read_text()
+    shutil.copytree(references["torch"], out)
+    data.write_text('classes = ["red"]\n' + text)
+    try:
+        status, _, error = train(data, out, "torch", "--resume")
+    finally:
+        data.write_text(text)
+    assert status == 2
+    assert "step 6: begun with other settings: classes red blue (now red);" in error
+
+
+def test_resuming_and_overwriting_exclude_each_other(data, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--resume", "--overwrite"])
+    assert "give one of them" in " ".join(capsys.readouterr().err.replace("│", " ").split())
+
+
+def small_state(backend, seed):
+    rng = np.random.default_rng(seed)
+    if backend == "jax":
+        params = {"kernel": jnp.asarray(rng.random((500, 500), np.float32)), "bias": jnp.ones((), jnp.bfloat16)}
+        return centernet_jax.TrainState(jnp.asarray(seed), params, {}, (), {}, centernet_jax.CenterNet(), RECIPE)
+    model = torch.nn.Linear(500, 500)
+    model.weight.data[:] = torch.from_numpy(rng.random((500, 500), np.float32))
+    return centernet_torch.TrainState(seed, model, torch.optim.AdamW(model.parameters()), {}, RECIPE)
+
+
+def kernel_of(backend, state):
+    return np.asarray(state.params["kernel"]) if backend == "jax" else state.model.weight.detach().numpy()
+
+
+@contextlib.contextmanager
+def no_room():
+    """No file may grow beyond a few bytes: what a full disk does, with another number."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@BACKENDS
+def test_a_full_disk_is_one_line_and_the_last_good_checkpoint_survives(tmp_path, backend, capfd):
+    folder = CheckpointFolder(tmp_path / "checkpoints", PACKAGES[backend].Checkpointer())
+    folder.save(1, small_state(backend, 1), Record({}, 1))
+    folder.wait()
+
+    def save():
+        folder.save(2, small_state(backend, 2), Record({}, 2))
+        folder.wait()
+
+    with no_room(), pytest.raises(ValueError, match="step 2 cannot be saved") as error:
+        save()
+    assert str(error.value).endswith("(File too large); the last one, of step 1, is whole")
+    assert folder.steps == [1]
+    folder.wait()
+    assert sorted(path.name for path in folder.path.iterdir()) == ["1.json", "1.state"]
+    step, state, _ = folder.restore(small_state(backend, 0), {}, pytest.fail)
+    assert step == int(state.step) == 1
+    np.testing.assert_array_equal(kernel_of(backend, state), kernel_of(backend, small_state(backend, 1)))
+    save()
+    assert folder.steps == [1, 2]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_best_checkpoint_knows_its_ap(references):
+    for backend, folder in references.items():
+        checkpoints = CheckpointFolder(folder / "checkpoints", PACKAGES[backend].Checkpointer())
+        assert checkpoints.steps == [3, STEPS]
+        assert checkpoints.record(STEPS).ap == metrics_of(folder)[-1]["AP"]
+
+
+OTHER_DEVICES = """
+import sys
+from pathlib import Path
+import jax
+jax.config.update("jax_num_cpu_devices", 4)
+import numpy as np
+import centernet_jax
+from jax import numpy as jnp
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+sharding = NamedSharding(jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,)), PartitionSpec())
+like = centernet_jax.TrainState(
+    jnp.asarray(0), {"kernel": jnp.zeros((500, 500)), "bias": jnp.zeros((), jnp.bfloat16)}, {}, (), {}, None, None
+)
+state = centernet_jax.Checkpointer().restore(Path(sys.argv[1]), jax.device_put(like, sharding))
+assert all(leaf.sharding == sharding for leaf in jax.tree.leaves(state))
+np.save(sys.argv[2], state.params["kernel"])
+"""
+
+
+def test_a_checkpoint_of_one_device_is_restored_onto_four(tmp_path):
+    checkpointer, state = centernet_jax.Checkpointer(), small_state("jax", 5)
+    checkpointer.save(tmp_path / "5.state", state)
+    checkpointer.wait()
+    command = [sys.executable, "-c", OTHER_DEVICES, tmp_path / "5.state", tmp_path / "kernel.npy"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_array_equal(np.load(tmp_path / "kernel.npy"), kernel_of("jax", state))
+
+
+@pytest.mark.parametrize(("backend", "kills"), [("jax", 5), ("torch", 2)])
+def test_killed_runs_end_as_undisturbed_ones(backend, kills):
+    command = [sys.executable, ROOT / "tests/kill_often.py", "--kills", str(kills), "--backend", backend]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{kills} kills, " in done.stdout
+
+
+def test_the_comparison_can_fail(references, tmp_path):
+    for backend, folder in references.items():
+        assert differences(folder, folder, backend) == []
+        other = tmp_path / backend
+        shutil.copytree(folder, other)
+        (other / "metrics.jsonl").write_text((folder / "metrics.jsonl").read_text().replace('"step": 3', '"step": 4'))
+        shutil.rmtree(other / f"checkpoints/{STEPS}.state") if backend == "jax" else (
+            other / f"checkpoints/{STEPS}.state"
+        ).unlink()
+        wrong = differences(other, folder, backend)
+        assert wrong[0] == "metrics.jsonl"
+        assert arrays_of(other, backend).keys() != arrays_of(folder, backend).keys()
+        assert len(wrong) > 1

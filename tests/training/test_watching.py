@@ -1,0 +1,185 @@
+"""What a run lets be seen of itself while it goes on: where its time goes, what TensorBoard shows, and its curves."""
+
+import errno
+import io
+import json
+import os
+import signal
+import sys
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from kill_often import TIMES, differences
+from PIL import Image
+
+import centernet_torch
+from centernet.cli import main
+from centernet.training import loop
+from centernet.training.curves import save_curves
+from centernet.training.run_folder import RunFolder
+from centernet_data.batches import Batches
+from centernet_data.imaging.decoding import read_image
+from helpers.event_files import expected, shown
+from helpers.small_data import make_data
+
+TINY = ("--image-size", "32", "--batch-size", "2", "--epochs", "2", "--checkpoint-every", "2", "--backend", "torch")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return make_data(tmp_path_factory.mktemp("data"))
+
+
+def train(data, out, *more):
+    return main(["train", "--data", str(data), "--out", str(out), *TINY, *more])
+
+
+def metrics(out):
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_step_waits_and_computes_and_what_is_between_steps_counts_as_neither(data, tmp_path, monkeypatch):
+    clock = SimpleNamespace(now=0.0)
+
+    def taking(seconds, function):
+        def timed(*arguments):
+            clock.now += seconds
+            return function(*arguments)
+
+        return timed
+
+    def prefetched(batches, first, last, workers):
+        for step in range(first, last):
+            clock.now += 2
+            yield batches[step]
+
+    monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+    monkeypatch.setattr(Batches, "prefetched", prefetched)
+    monkeypatch.setattr(centernet_torch, "train_step", taking(3, centernet_torch.train_step))
+    monkeypatch.setattr(RunFolder, "append_metrics", taking(100, RunFolder.append_metrics))
+    assert train(data, tmp_path / "run") == 0
+    lines = [line for line in metrics(tmp_path / "run") if "loss" in line]
+    assert [(line["seconds_waiting"], line["seconds_computing"]) for line in lines] == [(2, 3)] * 3
+    assert [line["images_per_second"] for line in lines] == [None, 0.4, 0.4]
+
+
+def assert_shown(out):
+    """TensorBoard has all that metrics.jsonl has, once. Returns the steps of its pictures."""
+    numbers = expected(metrics(out))
+    for preempting in (False, True):
+        series = shown(out / "tensorboard", preempting)
+        pictures = series.pop("predictions")
+        found = {tag.partition("/")[2]: own for tag, own in series.items()}
+        assert found.keys() == numbers.keys()
+        if preempting:  # the first step after a return has none, and there it keeps the one from before
+            del found["images_per_second"]
+        for name in found:
+            np.testing.assert_allclose(found[name], numbers[name], rtol=1e-6, err_msg=name)
+    return [step for step, _ in pictures]
+
+
+EVALUATING = ("--evaluate-every", "1")  # after the second of the three steps
+
+
+@pytest.fixture(scope="module")
+def undisturbed(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("undisturbed") / "run"
+    assert train(data, out, "--tensorboard", *EVALUATING) == 0
+    return out
+
+
+def test_tensorboard_shows_what_metrics_jsonl_has_and_pictures(undisturbed):
+    assert assert_shown(undisturbed) == [2, 3]
+    series = shown(undisturbed / "tensorboard")
+    assert {"losses/loss", "optimizer/learning_rate", "optimizer/gradient_norm"} < series.keys()
+    assert {"AP/AP", "per_class/red"} | {f"speed/{name}" for name in TIMES} < series.keys()
+    drawn = np.asarray(Image.open(io.BytesIO(series["predictions"][-1][1])), float)
+    assert np.abs(drawn - read_image(undisturbed / "predictions.png")).mean() < 3
+
+
+@pytest.mark.parametrize("first", [("--tensorboard",), ()], ids=["from the first", "later"])
+def test_a_run_that_goes_on_shows_no_gap_and_no_repeat(data, undisturbed, tmp_path, monkeypatch, first):
+    """It fails after its third step, which TensorBoard has then; the checkpoint is of the second. The one that killed
+    runs show is with test_resume.py."""
+    out, advance = tmp_path / "run", loop.Run.advance
+
+    def advance_and_fail(run, state, line):
+        advance(run, state, line)
+        if line["step"] == 2:
+            raise ValueError("a mishap")
+
+    monkeypatch.setattr(loop.Run, "advance", advance_and_fail)
+    assert train(data, out, *first, *EVALUATING) == 2
+    steps = [line["step"] for line in metrics(out)]
+    assert steps == [0, 1, 2, 2]
+    monkeypatch.undo()
+    assert train(data, out, "--resume", *({"--tensorboard"} - set(first)), *EVALUATING) == 0
+    assert assert_shown(out) == [2, 3]
+    assert differences(out, undisturbed, "torch") == []
+
+
+class Absent:
+    """Finds that tensorboardX is not installed."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name == "tensorboardX":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+def test_without_tensorboardx_it_is_one_line(data, tmp_path, monkeypatch, capsys):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tensorboardX"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Absent(), *sys.meta_path])
+    monkeypatch.setattr(centernet_torch, "create_state", None)  # it does not come so far
+    assert train(data, tmp_path / "run", "--tensorboard") == 2
+    message = 'needs the package tensorboardX, which is not installed (pip install -e ".[tensorboard]")'
+    assert capsys.readouterr().err == f"centernet: --tensorboard {message}\n"
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_full_disk_ends_the_run_in_one_line(data, tmp_path, monkeypatch, capsys):
+    """And does not make it wait for ever."""
+
+    def no_room(writer):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tensorboardX.record_writer.RecordWriter.flush", no_room)
+    assert train(data, tmp_path / "run", "--tensorboard") == 2
+    assert capsys.readouterr().err == (
+        f"centernet: [Errno {errno.ENOSPC}] No space left on device: '{tmp_path / 'run/tensorboard'}'\n"
+    )
+
+
+@pytest.fixture
+def stopped_in_the_second_step(monkeypatch):
+    def append(folder, line, original=RunFolder.append_metrics):
+        original(folder, line)
+        if line["step"] == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.05)
+
+    monkeypatch.setattr(RunFolder, "append_metrics", append)
+
+
+@pytest.mark.usefixtures("stopped_in_the_second_step")
+def test_a_run_that_is_stopped_leaves_its_curves(data, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert train(data, out) == 143
+    assert "to go on: centernet train" in capsys.readouterr().err
+    with Image.open(out / "curves.png") as curves:
+        drawn = np.asarray(curves.convert("RGB"))
+    save_curves(metrics(out), tmp_path / "again.png")
+    with Image.open(tmp_path / "again.png") as curves:
+        np.testing.assert_array_equal(drawn, np.asarray(curves.convert("RGB")))
+
+
+@pytest.mark.usefixtures("stopped_in_the_second_step")
+def test_curves_that_cannot_be_drawn_do_not_hide_how_to_go_on(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(loop, "save_curves", lambda *_: json.loads("no curves"))
+    assert train(data, tmp_path / "run") == 143
+    said = capsys.readouterr()
+    assert f"{tmp_path / 'run/curves.png'} could not be drawn: Expecting value" in said.out
+    assert "stopped and saved; to go on: centernet train" in said.err
+    assert sorted(path.name for path in (tmp_path / "run/checkpoints").iterdir()) == ["2.json", "2.state"]

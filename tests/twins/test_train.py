@@ -1,0 +1,276 @@
+"""The training step and its schedule, in both backends."""
+
+import math
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+import torch
+
+import centernet_jax
+import centernet_torch
+from centernet_data.contract.recipe import Recipe
+from centernet_data.contract.weights_file import ModelConfig, read_model_file
+from helpers.twins import TWINS
+
+both = pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.name)
+CONFIG = ModelConfig(("a", "b"), (64, 64), depth=18)
+RECIPE = Recipe(learning_rate=1e-3, total_steps=20, warmup_steps=4)
+
+
+def batch(seed=0, objects=1):
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 256, (2, 64, 64, 3), np.uint8)
+    rows = np.zeros((2, 4, 6), np.float32)
+    rows[:, :objects] = (30, 34, 20, 24, 1, 1)
+    return {"image": image, "objects": rows}
+
+
+def state_of(twin, recipe=RECIPE):
+    return twin.package.create_state(CONFIG, recipe, seed=0)
+
+
+@both
+def test_the_loss_falls_and_the_metrics_are_those_of_the_step(twin):
+    state, history = state_of(twin), []
+    for _ in range(8):
+        state, metrics = twin.package.train_step(state, batch())
+        history.append({name: float(value) for name, value in metrics.items()})
+    assert set(history[0]) == {"heatmap", "offset", "size", "loss", "gradient_norm", "learning_rate"}
+    for line in history:
+        np.testing.assert_allclose(line["loss"], line["heatmap"] + line["offset"] + line["size"], rtol=1e-6)
+    assert history[-1]["loss"] < 0.7 * history[0]["loss"]
+    assert int(state.step) == 8
+
+
+@both
+def test_a_batch_without_objects_trains(twin):
+    state, metrics = twin.package.train_step(state_of(twin), batch(objects=0))
+    assert all(math.isfinite(float(value)) for value in metrics.values())
+    assert float(metrics["offset"]) == float(metrics["size"]) == 0
+    heat = twin.package.Detector.of(state, CONFIG).heatmap(batch()["image"])
+    assert np.isfinite(heat).all()
+
+
+def test_schedules_agree_and_are_what_they_say():
+    ours = [float(centernet_jax.train.learning_rate(step, RECIPE)) for step in range(25)]
+    theirs = [centernet_torch.train.learning_rate(step, RECIPE) for step in range(25)]
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-10)
+    np.testing.assert_allclose(theirs[:5], [0.25e-3, 0.5e-3, 0.75e-3, 1e-3, 1e-3])
+    np.testing.assert_allclose(theirs[12], 0.5e-3)  # half-way down
+    assert theirs[20:] == [0] * 5
+    assert theirs[4:] == sorted(theirs[4:], reverse=True)
+
+
+def test_the_authors_drops():
+    """140 steps, one for each of their epochs."""
+    recipe = Recipe(learning_rate=1.0, total_steps=140, schedule="drops")
+    expected = [1.0] * 90 + [0.1] * 30 + [0.01] * 25
+    np.testing.assert_allclose([centernet_torch.train.learning_rate(s, recipe) for s in range(145)], expected)
+    ours = jax.vmap(lambda step: centernet_jax.train.learning_rate(step, recipe))(np.arange(145))
+    np.testing.assert_allclose(ours, expected, rtol=1e-6)
+    warmed = replace(recipe, warmup_steps=100)
+    assert centernet_torch.train.learning_rate(95, warmed) == 0.96
+    assert centernet_torch.train.learning_rate(100, warmed) == 0.1
+
+
+@both
+def test_accumulation_takes_the_mean_of_several_batches(twin):
+    """Twice the same pictures are one step on them, but that the running statistics move twice."""
+    once, twice = batch(), {name: np.repeat(values, 2, axis=0) for name, values in batch().items()}
+    (one, metrics), (two, others) = (
+        twin.package.train_step(state_of(twin, replace(RECIPE, accumulate=count)), pictures)
+        for count, pictures in ((1, once), (2, twice))
+    )
+    assert int(one.step) == int(two.step) == 1
+    for name, value in metrics.items():
+        np.testing.assert_allclose(float(others[name]), float(value), rtol=1e-3)
+    fresh, one, two = (tensors(twin, state) for state in (state_of(twin), one, two))
+    for name, tensor in one.items():
+        if name.endswith("running_mean"):  # r + 0.1 (m - r), then the same again
+            np.testing.assert_allclose(two[name], tensor + 0.9 * (tensor - fresh[name]), rtol=1e-3, atol=1e-4)
+
+
+@both
+def test_the_trunk_moves_less_or_not_at_all(twin):
+    fresh = tensors(twin, state_of(twin))
+    moved = {}
+    for factor in (1.0, 0.25, 0.0):
+        state, _ = twin.package.train_step(state_of(twin, replace(RECIPE, backbone_rate=factor)), batch())
+        moved[factor] = {name: tensor - fresh[name] for name, tensor in tensors(twin, state).items()}
+    for name, whole in moved[1.0].items():
+        trunk, statistic = name.startswith("backbone.resnet."), "running" in name
+        assert (moved[0.0][name] == 0).all() == trunk, name
+        if not statistic:
+            expected = 0.25 * whole if trunk else whole
+            np.testing.assert_allclose(moved[0.25][name], expected, rtol=1e-3, atol=2e-7, err_msg=name)
+
+
+@both
+def test_pictures_that_make_no_equal_batches_are_refused(twin):
+    with pytest.raises(ValueError, match="2 pictures a step cannot be split into 3 equal batches"):
+        twin.package.train_step(state_of(twin, replace(RECIPE, accumulate=3)), batch())
+
+
+def test_without_warm_up_the_first_step_has_the_full_rate():
+    recipe = Recipe(learning_rate=1e-3, total_steps=10)
+    assert centernet_torch.train.learning_rate(0, recipe) == 1e-3
+    np.testing.assert_allclose(centernet_jax.train.learning_rate(0, recipe), 1e-3)
+
+
+def averages(twin, recipe, steps):
+    """The weights behind each step, the fresh ones first, and the average behind the last one."""
+    state = state_of(twin, recipe)
+    weights = [tensors(twin, state)]
+    for seed in range(steps):
+        state, _ = twin.package.train_step(state, batch(seed))
+        weights.append(tensors(twin, state))
+    ema = centernet_jax.weights.to_torch(state.ema) if twin.name == "jax" else state.ema
+    return weights, {name: np.asarray(tensor) for name, tensor in ema.items()}, state
+
+
+@both
+def test_the_average_is_that_of_weights_and_running_statistics(twin):
+    weights, ema, _ = averages(twin, replace(RECIPE, ema_decay=0.2), 3)
+    assert ema.keys() == weights[0].keys()
+    for name, average in ema.items():
+        expected = weights[0][name]
+        for decay, behind in zip((1 / 10, 2 / 11, 0.2), weights[1:], strict=True):
+            expected = decay * expected + (1 - decay) * behind[name]
+        np.testing.assert_allclose(average, expected, rtol=1e-5, atol=1e-6)
+    assert any((ema[name] != weights[-1][name]).any() for name in ema if "running" in name)
+
+
+@both
+def test_detectors_have_the_average_and_without_decay_that_is_the_last_weights(twin, tmp_path):
+    for decay in (0.999, 0):
+        weights, ema, state = averages(twin, replace(RECIPE, ema_decay=decay), 2)
+        twin.package.Detector.of(state, CONFIG).save(tmp_path / "model.safetensors")
+        saved, _ = read_model_file(tmp_path / "model.safetensors")
+        for name, tensor in saved.items():
+            np.testing.assert_array_equal(tensor, ema[name])
+        apart = [name for name in saved if (saved[name] != weights[-1][name]).any()]
+        assert bool(apart) == bool(decay)
+
+
+def test_the_average_forgets_its_first_weights_and_no_more_than_the_decay_says():
+    recipe = replace(RECIPE, ema_decay=0.99)
+    theirs = [centernet_torch.train.ema_decay(step, recipe) for step in (0, 1, 8, 889, 891, 10**6)]
+    np.testing.assert_allclose(theirs, [0.1, 2 / 11, 0.5, 890 / 899, 0.99, 0.99])
+    ours = [float(centernet_jax.train.ema_decay(step, recipe)) for step in (0, 1, 8, 889, 891, 10**6)]
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
+@both
+def test_bfloat16_trains_close_to_float32(twin):
+    history = {}
+    for precision in ("float32", "bfloat16"):
+        state, losses = state_of(twin, replace(RECIPE, precision=precision)), []
+        for _ in range(8):
+            state, metrics = twin.package.train_step(state, batch())
+            losses.append(float(metrics["loss"]))
+        history[precision] = np.array(losses)
+        assert {str(tensor.dtype) for tensor in tensors(twin, state).values()} == {"float32"}
+        assert str(metrics["loss"].dtype).endswith("float32")
+    exact, rounded = history.values()
+    assert (exact != rounded).all()  # it does compute in another precision
+    np.testing.assert_allclose(rounded[0], exact[0], rtol=0.01)
+    np.testing.assert_allclose(rounded[1:].mean(), exact[1:].mean(), rtol=0.2)  # step by step they part, as any two do
+    assert rounded[-1] < 0.3 * rounded[0]
+
+
+def test_rematerialisation_computes_each_block_anew():
+    """That it changes no result is a matter of parity (test_parity_training.py)."""
+    saving = replace(RECIPE, remat=True)
+    step = centernet_jax.train.loss_and_gradients
+    programs = [str(jax.make_jaxpr(step)(state_of(TWINS[0], recipe), batch())) for recipe in (RECIPE, saving)]
+    # The loss's own, and one for the gradients of each block of a ResNet-18.
+    assert [program.count("remat") for program in programs] == [1, 1 + 8]
+    passes = []
+    for recipe in (RECIPE, saving):
+        state, seen = state_of(TWINS[1], recipe), []
+        for block in state.model.backbone.resnet.layer2:
+            block.conv2.register_forward_hook(lambda *_, seen=seen: seen.append(1))
+        centernet_torch.train_step(state, batch())
+        passes.append(len(seen))
+    assert passes == [2, 4]
+
+
+def test_the_jax_step_is_pure():
+    first, _ = centernet_jax.train_step(state_of(TWINS[0]), batch())
+    second, _ = centernet_jax.train_step(state_of(TWINS[0]), batch())
+    jax.tree.map(np.testing.assert_array_equal, first.variables, second.variables)
+
+
+@both
+def test_seeds_decide_the_weights(twin):
+    images = batch()["image"]
+    heat = [
+        twin.package.Detector.of(twin.package.create_state(CONFIG, RECIPE, seed), CONFIG).heatmap(images)
+        for seed in (0, 0, 1)
+    ]
+    np.testing.assert_array_equal(heat[0], heat[1])
+    assert (heat[0] != heat[2]).any()
+
+
+@both
+def test_weight_decay_takes_kernels_only(twin):
+    """Without any gradient left (clipped away) a step is decay alone."""
+    recipe = Recipe(learning_rate=0.1, total_steps=10, weight_decay=0.5, clip_norm=1e-30)
+    before = tensors(twin, state_of(twin, recipe))
+    state, _ = twin.package.train_step(state_of(twin, recipe), batch())
+    for name, value in tensors(twin, state).items():
+        if "running" not in name:
+            decayed = value.ndim == 4
+            np.testing.assert_allclose(value, before[name] * (0.95 if decayed else 1), rtol=1e-4, atol=1e-7)
+
+
+def tensors(twin, state):
+    if twin.name == "jax":
+        return centernet_jax.weights.to_torch(state.variables)
+    return {name: tensor.copy() for name, tensor in centernet_torch.weights.to_numpy(state.model).items()}
+
+
+@both
+@pytest.mark.parametrize(
+    ("bound", "scale"), [(2.5, 0.5), (5.1, 1), (np.inf, 1)], ids=["beyond", "within", "without bound"]
+)
+def test_clipping_is_by_the_norm_of_all_gradients(twin, bound, scale):
+    gradients = [np.array(values, np.float32) for values in ([3, 0], [0, 4, 0, 0, 0, 0, 0, 0], [[0.0]])]
+    clipped, norm = clip(twin, gradients, bound)
+    assert norm == 5
+    for before, after in zip(gradients, clipped, strict=True):
+        np.testing.assert_allclose(after, before * scale, rtol=1e-6)
+
+
+@both
+def test_one_gradient_that_is_no_number_spoils_all(twin):
+    clipped, norm = clip(twin, [np.float32([1, np.nan]), np.float32([2])], 1.0)
+    assert np.isnan(norm)
+    assert np.isnan(clipped[1]).all()
+
+
+def clip(twin, gradients, bound):
+    if twin.name == "jax":
+        arrays = dict(enumerate(map(jax.numpy.asarray, gradients)))
+        clipped, norm = centernet_jax.train.clip_by_global_norm(arrays, bound)
+        return list(clipped.values()), float(norm)
+    parameters = [torch.nn.Parameter(torch.zeros(gradient.shape)) for gradient in gradients]
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = torch.tensor(gradient)
+    norm = centernet_torch.train.clip_by_global_norm(parameters, bound)
+    return [parameter.grad.numpy() for parameter in parameters], float(norm)
+
+
+@pytest.mark.parametrize("source", TWINS, ids=lambda twin: twin.name)
+def test_a_model_file_gives_the_same_boxes_through_both_backends(source, tmp_path):
+    state = state_of(source)
+    for _ in range(3):
+        state, _ = source.package.train_step(state, batch())
+    source.package.Detector.of(state, CONFIG).save(tmp_path / "model.safetensors")
+    pictures = [np.random.default_rng(1).integers(0, 256, (50, 90, 3), np.uint8), batch()["image"][0]]
+    ours, theirs = (twin.package.load(tmp_path / "model.safetensors")(pictures, 0.05) for twin in TWINS)
+    for one, other in zip(ours, theirs, strict=True):
+        assert len(one) == len(other) > 0
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=2e-3)

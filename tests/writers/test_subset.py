@@ -1,0 +1,212 @@
+"""Cutting data sets small: what is kept, what is drawn, and that nothing there is touched."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from centernet.cli import main
+from centernet_data.dataset import Sample
+from centernet_data.source import open_dataset, open_train_and_val, split_names
+
+IDS = Path(__file__).parents[2] / "data" / "tiny_coco_ids.txt"
+TOML = 'format = "coco"\nclasses = ["blue"]\n[{split}]\nimages = "images"\nannotations = "boxes.json"\n'
+
+
+def make_data(folder, split="train"):
+    """Ten pictures with one box each, half of them in a folder of their own; the path of data.toml."""
+    (folder / "images/sub").mkdir(parents=True)
+    names = [f"sub/{n}.png" if n % 2 else f"{n}.png" for n in range(10)]
+    for n, name in enumerate(names):
+        Image.new("RGB", (30, 20), (20 * n, 0, 0)).save(folder / "images" / name)
+    content = {
+        "info": {"year": 2026},
+        "images": [{"id": 7 * n, "file_name": name, "height": 20, "width": 30} for n, name in enumerate(names)],
+        "categories": [{"id": 3, "name": "red"}, {"id": 9, "name": "blue"}],
+        "annotations": [
+            {"id": n, "image_id": 7 * n, "category_id": 9, "bbox": [n, 2, 4, 5], "mine": n} for n in reversed(range(10))
+        ],
+    }
+    (folder / "boxes.json").write_text(json.dumps(content))
+    (folder / "data.toml").write_text(TOML.format(split=split))
+    return folder / "data.toml"
+
+
+def cut(data, out, *options):
+    return main(["data", "subset", str(data), "--out", str(out), *map(str, options)])
+
+
+def read(folder):
+    return json.loads((folder / "instances.json").read_text())
+
+
+def files(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_by_ids(tmp_path, capsys):
+    data = make_data(tmp_path)
+    (tmp_path / "ids.txt").write_text("# three of them\n21\n7  # in a folder\n\n56\n")
+    assert cut(data, tmp_path / "few", "--ids", tmp_path / "ids.txt") == 0
+    content, whole = read(tmp_path / "few"), json.loads((tmp_path / "boxes.json").read_text())
+    assert content["images"] == [whole["images"][n] for n in (1, 3, 8)]
+    assert [box["mine"] for box in content["annotations"]] == [8, 3, 1]
+    assert (content["info"], content["categories"]) == (whole["info"], whole["categories"])
+    pictures = files(tmp_path / "few/images")
+    assert {str(path) for path in pictures} == {"sub/1.png", "sub/3.png", "8.png"}
+    assert all((tmp_path / "images" / path).read_bytes() == data for path, data in pictures.items())
+    assert "3 pictures with 3 annotations, its [train]: use them with --data" in capsys.readouterr().out
+    train, _ = open_train_and_val(tmp_path / "few/few.toml")
+    assert train.classes == ("blue",)
+    assert [sample.name for sample in train.samples] == ["sub/1.png", "sub/3.png", "8.png"]
+
+
+def test_drawn_by_the_seed(tmp_path):
+    data = make_data(tmp_path, "val")
+    for name, seed in (("a", 1), ("again", 1), ("b", 2)):
+        assert cut(data, tmp_path / name, "--count", 4, "--split", "val", "--seed", seed) == 0
+    names = {name: [image["file_name"] for image in read(tmp_path / name)["images"]] for name in ("a", "again", "b")}
+    assert names["a"] == names["again"] != names["b"]
+    assert len(set(names["a"])) == 4
+    assert split_names(tmp_path / "a/a.toml") == ("val",)
+    assert read(tmp_path / "a") == read(tmp_path / "again")
+
+
+@pytest.fixture
+def voc(tmp_path):
+    for name in ("JPEGImages", "Annotations", "ImageSets/Main"):
+        (tmp_path / name).mkdir(parents=True)
+    size = "<size><width>30</width><height>20</height></size>"
+    shape = (
+        "<object><name>dog</name><difficult>{}</difficult><bndbox><xmin>3</xmin><ymin>{}</ymin>"
+        "<xmax>40</xmax><ymax>9</ymax></bndbox></object>"
+    )
+    for n, name in enumerate("abc", start=1):
+        Image.new("RGB", (30, 20), (40 * n, 0, 0)).save(tmp_path / f"JPEGImages/{name}.jpg")
+        xml = f"<annotation>{size}{shape.format(0, n)}{shape.format(1, 1)}</annotation>"
+        (tmp_path / f"Annotations/{name}.xml").write_text(xml)
+    (tmp_path / "ImageSets/Main/train.txt").write_text("c\nb\na\n")
+    (tmp_path / "data.toml").write_text('format = "voc"\n[train]\nroot = "."\nsplit = "train"\n')
+    return tmp_path
+
+
+def test_voc_becomes_coco(voc, capsys):
+    (voc / "ids.txt").write_text("a\nc\n")
+    assert cut(voc / "data.toml", voc / "few", "--ids", voc / "ids.txt") == 0
+    assert "chosen from: difficult objects, neither trained on nor scored: 3" in capsys.readouterr().out
+    before, after = open_dataset(voc / "data.toml", "train"), open_dataset(voc / "few/few.toml", "train")
+    assert after.classes == before.classes
+    assert [sample.name for sample in after.samples] == ["c.jpg", "a.jpg"]
+    for index, old in ((0, before.samples[0]), (1, before.samples[2])):
+        new = after.samples[index]
+        for field in ("objects", "areas", "ignored"):
+            np.testing.assert_allclose(getattr(new, field), getattr(old, field), atol=1e-12)
+        np.testing.assert_array_equal(after.image(index), before.image(2 * index))
+
+
+def test_shapes_become_coco(tmp_path):
+    assert cut("shapes", tmp_path / "few", "--count", 2, "--split", "val", "--seed", 5) == 0
+    after, before = open_dataset(tmp_path / "few/few.toml", "val"), open_dataset("shapes", "val")
+    for index, sample in enumerate(after.samples):
+        number = int(Path(sample.name).stem.rpartition("-")[2])
+        np.testing.assert_allclose(sample.objects, before.sample(number).objects, atol=1e-4)
+        np.testing.assert_array_equal(after.image(index), before.image(number))
+
+
+@dataclass
+class InMemory:
+    """A data set that keeps its pictures in no files of their own."""
+
+    names: tuple[str, ...]
+    classes: tuple[str, ...] = ("dog",)
+    notes: tuple[str, ...] = ()
+    most_objects: int = 1
+
+    def __len__(self):
+        return len(self.names)
+
+    def sample(self, index):
+        return Sample(self.names[index], 20, 30, np.array([[9, 9, 4, 4, 0, 1.0]]), np.array([16.0]), np.zeros((0, 6)))
+
+    def image(self, index, reduction=1):
+        return np.full((20, 30, 3), index, np.uint8)
+
+
+def test_pictures_without_files_are_written_into_the_folder_whatever_they_are_called(tmp_path, monkeypatch):
+    dataset = InMemory(("a.jpg", "../b.jpg", str(tmp_path / "c.jpg"), "sub/d", "e"))
+    monkeypatch.setattr("centernet_data.writers.coco.open_dataset", lambda data, split: dataset)
+    assert cut("shapes", tmp_path / "few", "--count", 5) == 0
+    after = open_dataset(tmp_path / "few/few.toml", "train")
+    assert [sample.name for sample in after.samples] == ["a.png", "b.png", "c.png", "d.png", "e.png"]
+    assert [after.image(index).max() for index in range(5)] == list(range(5))
+    assert [path.name for path in tmp_path.iterdir()] == ["few"]
+
+
+def spoil_ids(text):
+    return lambda folder: (folder / "ids.txt").write_bytes(text)
+
+
+def spoil_json(change):
+    def spoil(folder):
+        content = json.loads((folder / "boxes.json").read_text())
+        change(content)
+        (folder / "boxes.json").write_text(json.dumps(content))
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("spoil", "options", "message"),
+    [
+        (None, (), "either --ids or --count must say which"),
+        (None, ("--ids", "ids.txt", "--count", 3), "either --ids or --count must say which"),
+        (None, ("--count", 0), "--count must be at least 1, not 0"),
+        (None, ("--count", 11), "data.toml: [train] has 10 pictures, not 11"),
+        (None, ("--count", 1, "--seed", -1), "--seed must be at least 0, not -1"),
+        (None, ("--count", 1, "--split", "test"), "data.toml: there is no section [test]"),
+        (lambda folder: (folder / "ids.txt").unlink(), ("--ids", "ids.txt"), "ids.txt: the file of ids does not exist"),
+        (spoil_ids(b"# nothing\n"), ("--ids", "ids.txt"), "ids.txt: there is no id in it"),
+        (spoil_ids(b"\xff"), ("--ids", "ids.txt"), "ids.txt: not a text: 'utf-8' codec"),
+        (spoil_ids(b"7\n7\n"), ("--ids", "ids.txt"), "ids.txt: ids that are there twice: 7"),
+        (spoil_ids(b"7\n8\n9\n"), ("--ids", "ids.txt"), "ids.txt: 2 ids that [train] of"),
+        (lambda folder: (folder / "images/sub/1.png").unlink(), ("--ids", "ids.txt"), "image 7: its picture"),
+        (
+            spoil_json(lambda content: content["images"][1].update(file_name="../boxes.json")),
+            ("--ids", "ids.txt"),
+            "image 7: its 'file_name' leads out of the folder",
+        ),
+        (spoil_json(lambda content: content["annotations"][4].pop("image_id")), ("--count", 2), "annotation 5: 'image"),
+        (lambda folder: (folder / "new/few").mkdir(parents=True), ("--count", 2), "few: there already; choose another"),
+    ],
+)
+def test_what_is_refused_leaves_nothing_behind(tmp_path, monkeypatch, capsys, spoil, options, message):
+    data = make_data(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ids.txt").write_text("7\n14\n")
+    if spoil:
+        spoil(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    assert cut(data, tmp_path / "new/few", *options) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_tiny_coco_is_what_its_list_of_ids_cuts_out(tiny_coco, tmp_path):
+    """Out of a larger data set: TinyCoco itself, with some more pictures around its own."""
+    content = json.loads((tiny_coco / "instances.json").read_text())
+    (tmp_path / "images").symlink_to(tiny_coco / "images")
+    more = [{**content["images"][n], "id": -1 - n} for n in range(3)]
+    boxes = [{**content["annotations"][0], "id": -1 - n, "image_id": -1 - n} for n in range(3)]
+    larger = content | {"images": [], "annotations": [*boxes, *content["annotations"]]}
+    for n, image in enumerate(content["images"]):
+        larger["images"] += [image, *more[n : n + 1]]
+    (tmp_path / "boxes.json").write_text(json.dumps(larger))
+    (tmp_path / "data.toml").write_text(TOML.format(split="train").replace("blue", "person"))
+    assert cut(tmp_path / "data.toml", tmp_path / "tiny", "--ids", IDS) == 0
+    assert read(tmp_path / "tiny") == content
+    assert files(tmp_path / "tiny/images") == files(tiny_coco / "images")
