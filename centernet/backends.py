@@ -26,24 +26,10 @@ def open_backend(name: str) -> ModuleType:
     return backend
 
 
-def open_parity() -> ModuleType:
-    """`parity.command`, which needs both frameworks. ValueError if one is not installed."""
-    _keep_compiled_programs()
-    with _both_needed("parity"):
-        from parity import command
-    return command
-
-
-def open_bench() -> ModuleType:
-    """`parity.bench.command`, which needs both frameworks. ValueError if one is not installed."""
-    _keep_compiled_programs()
-    with _both_needed("bench"):
-        from parity.bench import command
-    return command
-
-
 @contextmanager
-def _both_needed(command: str) -> Iterator[None]:
+def needs_both_backends(command: str) -> Iterator[None]:
+    """For importing parts of `parity` that need both frameworks. Raises ValueError if one is not installed."""
+    _keep_compiled_programs()
     try:
         yield
     except ModuleNotFoundError as error:

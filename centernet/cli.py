@@ -8,7 +8,18 @@ from typing import Annotated
 
 import tyro
 
-from centernet.config import Bench, Check, DataBench, Eval, Parity, Predict, Prepare, Render, Runs, Subset, Train
+from centernet.commands.bench import Bench
+from centernet.commands.check import Check
+from centernet.commands.data_bench import DataBench
+from centernet.commands.eval import Eval
+from centernet.commands.parity import Parity
+from centernet.commands.predict import Predict
+from centernet.commands.prepare import Prepare
+from centernet.commands.render import Render
+from centernet.commands.runs import Runs
+from centernet.commands.subset import Subset
+from centernet.commands.train import Train
+from centernet.options import Command
 from centernet.presets import PRESETS
 from centernet.training.signals import Interrupted
 
@@ -25,11 +36,11 @@ OtherCommand = (
     | Annotated[Runs, tyro.conf.subcommand("runs")]
     | Annotated[Parity, tyro.conf.subcommand("parity")]
     | Annotated[Bench, tyro.conf.subcommand("bench")]
-    | Annotated[DataCommand, tyro.conf.subcommand("data", description="Look data sets over, and make new ones.")]
+    | Annotated[DataCommand, tyro.conf.subcommand("data", description="Check data sets, and make new ones.")]
 )
 
 
-def parse(arguments: Sequence[str] | None = None) -> Train | OtherCommand:
+def parse(arguments: Sequence[str] | None = None) -> Command:
     """The command with its settings; those not given are the defaults, or the preset's if one is chosen."""
     first = ArgumentParser(add_help=False, allow_abbrev=False)  # tyro must know its defaults before it parses
     first.add_argument("--preset", nargs="?")
@@ -42,7 +53,7 @@ def parse(arguments: Sequence[str] | None = None) -> Train | OtherCommand:
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command. Bad input ends it with one line on stderr and status 2, SIGTERM with 143, Ctrl-C with 130."""
     try:
-        return _run(parse(arguments))
+        return parse(arguments).run()
     except (ValueError, OSError) as error:
         print("centernet:", " ".join(str(error).splitlines()), file=sys.stderr)
         return 2
@@ -58,57 +69,6 @@ def main(arguments: list[str] | None = None) -> int:
 def _command_to_resume(arguments: Sequence[str]) -> str:
     others = [argument for argument in arguments if argument not in ("--overwrite", "--resume")]
     return shlex.join(["centernet", *others, "--resume"])
-
-
-def _run(
-    command: Train | Eval | Predict | Runs | Parity | Bench | Check | Subset | Render | Prepare | DataBench,
-) -> int:
-    # Imported here, so that --help and a mistyped option answer at once.
-    if isinstance(command, Train):
-        from centernet.training.loop import train
-
-        train(command)
-    elif isinstance(command, Eval):
-        from centernet.commands.predict import run_eval
-
-        run_eval(command)
-    elif isinstance(command, Runs):
-        from centernet.commands.runs import run_runs
-
-        run_runs(command)
-    elif isinstance(command, Parity):
-        from centernet.backends import open_parity
-
-        return open_parity().run(command)
-    elif isinstance(command, Bench):
-        from centernet.backends import open_bench
-
-        open_bench().run(command)
-    elif isinstance(command, Check):
-        from centernet.commands.check import run_check
-
-        return run_check(command)
-    elif isinstance(command, Subset):
-        from centernet_data.writers.coco import run_subset
-
-        run_subset(command)
-    elif isinstance(command, Render):
-        from centernet_data.writers.cocotext import run_render
-
-        run_render(command)
-    elif isinstance(command, Prepare):
-        from centernet_data.writers.tfds import prepare
-
-        prepare(command)
-    elif isinstance(command, DataBench):
-        from centernet.commands.data_bench import run_bench
-
-        run_bench(command)
-    else:
-        from centernet.commands.predict import run_predict
-
-        run_predict(command)
-    return 0
 
 
 if __name__ == "__main__":

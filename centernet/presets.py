@@ -1,8 +1,9 @@
 """Settings of `centernet train` for known data sets, and where their numbers come from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from centernet.config import Train
+from centernet.commands.train import Train
+from centernet_data.contract.recipe import RecipeOptions
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Preset:
 
 
 # As the authors train: no warm-up, no average of the weights, and no decay, without which AdamW is the Adam they use.
-_AUTHORS = {"depth": 34, "evaluate_every": 5, "warmup": 0.0, "schedule": "drops", "weight_decay": 0.0, "ema_decay": 0.0}
+_AUTHORS = RecipeOptions(warmup=0.0, schedule="drops", weight_decay=0.0, ema_decay=0.0)
 
 _TINY_COCO = Preset(
     Train(
@@ -43,8 +44,9 @@ _COCO = Preset(
         image_size=(512,),
         epochs=140,
         batch_size=128,
-        learning_rate=5e-4,
-        **_AUTHORS,
+        depth=34,
+        evaluate_every=5,
+        recipe=replace(_AUTHORS, learning_rate=5e-4),
     ),
     source="the authors': section 5 of the paper, ctdet_coco_resdcn18.sh and opts.py",
     command="centernet train --preset coco --data coco.toml --pretrained resnet34.pth",
@@ -57,9 +59,10 @@ _VOC = Preset(
         image_size=(384,),
         epochs=70,
         batch_size=32,
-        learning_rate=1.25e-4,
+        depth=34,
+        evaluate_every=5,
         flip_test=True,
-        **_AUTHORS,
+        recipe=replace(_AUTHORS, learning_rate=1.25e-4),
     ),
     source="the authors': appendix D of the paper, ctdet_pascal_resdcn18_384.sh and opts.py",
     command="centernet train --preset voc --data voc.toml --pretrained resnet34.pth",

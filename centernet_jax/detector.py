@@ -12,8 +12,9 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, UInt8
 
-from centernet_data.contract.recipe import Precision, require_precision
-from centernet_data.contract.weights_file import ModelConfig, read_model_file
+from centernet_data.contract.model_config import ModelConfig
+from centernet_data.contract.precision import Precision, require_precision
+from centernet_data.contract.weights_file import read_model_file
 from centernet_data.detection import Picture, detect_pictures, show_heatmaps
 from centernet_jax.cpu.primitives import compiler_options
 from centernet_jax.network import CenterNet, average_flipped, normalize_images

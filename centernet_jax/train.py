@@ -15,8 +15,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int, UInt8
 
+from centernet_data.contract.model_config import ModelConfig
 from centernet_data.contract.recipe import Recipe
-from centernet_data.contract.weights_file import ModelConfig
 from centernet_jax.cpu.primitives import compiler_options, global_norm
 from centernet_jax.loss import CenterNetLoss
 from centernet_jax.network import CenterNet, normalize_images

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from centernet_data.contract.model_config import ModelConfig
 from centernet_data.contract.torch_file import read_tensors
-from centernet_data.contract.weights_file import ModelConfig, check_tensors, write_model_file
+from centernet_data.contract.weights_file import check_tensors, write_model_file
 
 # The one rule. Flax: (collection, *modules, leaf); torch: modules.leaf, list members as "layer1.0" for "layer1_0".
 # A kernel, of a transposed convolution too, is torch's weight permuted by (2, 3, 1, 0); the inverse leads back.

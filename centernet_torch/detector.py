@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from centernet_data.contract.recipe import Precision, require_precision
-from centernet_data.contract.weights_file import ModelConfig, read_model_file
+from centernet_data.contract.model_config import ModelConfig
+from centernet_data.contract.precision import Precision, require_precision
+from centernet_data.contract.weights_file import read_model_file
 from centernet_data.detection import Picture, detect_pictures, show_heatmaps
 from centernet_torch.network import CenterNet, average_flipped, normalize_images
 from centernet_torch.train import TrainState, create_model

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from centernet_data.contract.model_config import ModelConfig
 from centernet_data.contract.recipe import Recipe
-from centernet_data.contract.weights_file import ModelConfig
 from centernet_torch.loss import CenterNetLoss
 from centernet_torch.network import CenterNet, normalize_images
 from centernet_torch.weights import copy_weights, load_resnet

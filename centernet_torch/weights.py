@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from centernet_data.contract.weights_file import ModelConfig, check_tensors, write_model_file
+from centernet_data.contract.model_config import ModelConfig
+from centernet_data.contract.weights_file import check_tensors, write_model_file
 
 
 def to_numpy(module: nn.Module) -> dict[str, np.ndarray]:

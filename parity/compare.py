@@ -20,8 +20,8 @@ import torch
 import centernet_jax
 import centernet_torch
 from centernet_data.batches import Batch
+from centernet_data.contract.model_config import ModelConfig
 from centernet_data.contract.recipe import Recipe
-from centernet_data.contract.weights_file import ModelConfig
 from centernet_data.evaluation import Detect
 from centernet_jax.train import TrainState as JaxState
 from centernet_jax.weights import to_torch

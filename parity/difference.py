@@ -1,7 +1,7 @@
 """How far two results of one stage lie apart, and where."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,3 +64,20 @@ def _farthest(name: str, ours: np.ndarray, theirs: np.ndarray) -> tuple[float, s
 
 def _badness(value: float) -> float:
     return math.inf if math.isnan(value) else value
+
+
+def verdict(found: Sequence[Difference]) -> str:
+    """One line: that all agree, or the first stage that differs, and by how much."""
+    differing = [one for one in found if not one.agrees]
+    if not differing:
+        return f"one detector: all {len(found)} stages agree"
+    first = differing[0]
+    return (
+        f"NOT one detector: {len(differing)} of {len(found)} stages differ, the first of them {first.stage!r}, by "
+        f"{number(first.max_rel)} (bound {number(first.bound)}) at {first.where}"
+    )
+
+
+def number(value: float) -> str:
+    """A difference in two digits."""
+    return f"{value:.1e}" if value else "0"

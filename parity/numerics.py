@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import torch
 
-from centernet.config import Device, DType
+from centernet_data.contract.precision import Device, DType
 
 
 @contextmanager

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 import centernet_jax
 import centernet_torch
-from centernet_data.contract.weights_file import ModelConfig, check_tensors
+from centernet_data.contract.model_config import ModelConfig
+from centernet_data.contract.weights_file import check_tensors
 from centernet_jax.train import TrainState as JaxState
 from centernet_jax.weights import shapes, to_flax, to_torch
 from centernet_torch.train import TrainState as TorchState

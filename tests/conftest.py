@@ -16,7 +16,7 @@ Path(os.environ["JAX_COMPILATION_CACHE_DIR"]).mkdir(parents=True, exist_ok=True)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch's threads, which wait for each other in a loop: one a worker
 
-_PACKAGES = ["centernet", "centernet_jax", "centernet_torch", "centernet_data", "parity"]
+_PACKAGES = ["centernet_jax", "centernet_torch", "centernet_data", "parity"]
 _hook = install_import_hook(_PACKAGES, "helpers.checking.checked")
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"

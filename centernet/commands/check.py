@@ -1,189 +1,187 @@
-"""The dataset doctor: all that can be said against a data set before anything is trained on it."""
+"""`centernet data check`."""
 
-import hashlib
 import json
-import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
+import tyro
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
+from rich.table import Table
 
-from centernet.commands.check_report import draw_sheet, print_report
-from centernet.config import Check, require_image_size
-from centernet.training.run_folder import write_picture, write_text
-from centernet_data.dataset import PictureDataset, Sample
-from centernet_data.doctor.expressible import Expressible, express, summary
-from centernet_data.doctor.findings import (
-    SEVERITIES,
-    Finding,
-    Split,
-    box_findings,
-    class_findings,
-    content_findings,
-    format_findings,
-    size_findings,
-)
-from centernet_data.evaluation import average_precision, without_nan
-from centernet_data.imaging.decoding import exif_orientation
-from centernet_data.readers.annotations import Box, Picture
-from centernet_data.readers.errors import Audit
-from centernet_data.source import open_dataset, require_trainable, split_names
+from centernet.options import ImageSize, height_and_width, require_image_size, require_parent_folder
+from centernet.tables import number_table
+from centernet_data.contract.model_config import Resize
+from centernet_data.contract.recipe import require
 
-MEDIUM, LARGE = 32**2, 96**2  # pixels² from which on COCO calls an object so
+if TYPE_CHECKING:  # importing these would import numpy
+    from centernet_data.doctor.audit import Audit
+    from centernet_data.doctor.findings import Finding
+
+CLASSES_SHOWN = 15
+FINDINGS_SHOWN = {"error": 10, "warning": 4, "note": 4}  # of each kind
+COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
-class Look(NamedTuple):
-    """What opening one picture showed: a hash of its pixels, or why there are none; and how it says it is turned."""
+@dataclass(frozen=True)
+class Check:
+    """Say what is wrong with a data set, record by record, and how much of it the network can express.
 
-    digest: str | None
-    error: str | None
-    orientation: int
-
-
-def run_check(config: Check) -> int:
-    """Prints and draws what there is to say of a data set. Returns 1 if it has errors, 0 if not.
-
-    ValueError if `config.data` is no data set at all, or a folder to write to does not exist.
+    Prints a page of numbers and findings and draws a sheet of pictures with their boxes, the most suspicious first.
+    Ends with status 1 if there are errors: what training would refuse, or what makes its result meaningless.
     """
-    require_image_size(config.image_size)
-    if config.seed < 0:
-        raise ValueError(f"--seed must be at least 0, not {config.seed}")
-    if config.out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise ValueError(f"{config.out}: the sheet of pictures must be a .png or .jpg file")
-    for path in (config.out, config.json):
-        if path is not None and not path.parent.is_dir():
-            raise ValueError(f"{path}: its folder does not exist")
-    console = Console()
-    splits, findings = audit_splits(config.data)
-    digests, numbers = {}, {}
-    for split in splits:
-        looks = look_at_pictures(split, console)
-        parts = [express(sample, config.hw, config.resize) for sample in split.samples]
-        digests[split.name] = [look.digest for look in looks]
-        numbers[split.name] = split_numbers(split, parts)
-        findings += [*picture_findings(split, looks), *box_findings(split)]
-        findings += [*format_findings(split), *class_findings(split), *size_findings(split, parts, config.hw)]
-    findings = _in_order([*findings, *content_findings(splits, digests)])
-    print_report(console, config, numbers, findings)
-    write_picture(config.out, draw_sheet(splits, findings, config.seed))
-    console.print(
-        f"pictures with their boxes, the most suspicious first: {config.out}", highlight=False, soft_wrap=True
-    )
-    if config.json:
-        write_text(config.json, json.dumps(_as_json(config, numbers, findings), indent=1) + "\n")
-    return int(any(finding.severity == "error" for finding in findings))
+
+    data: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="DATA")]]
+    """A built-in data set (shapes, scene-text), a TOML file that describes one, or tfds:NAME or tfds:FOLDER."""
+    image_size: ImageSize = (256,)
+    """Size of the network's input in pixels, one number for a square; multiples of 32."""
+    resize: Resize = "letterbox"
+    """How pictures are fitted into it: letterbox keeps their aspect ratio, stretch does not."""
+    out: Path = Path("check.png")
+    """Where the sheet of pictures goes."""
+    json: Path | None = None
+    """Also write all numbers and all findings to this file."""
+    seed: int = 0
+    """Seed for drawing the pictures of the sheet that nothing was found in."""
+
+    def __post_init__(self):
+        require_image_size(self.image_size)
+        require("seed", self.seed, self.seed >= 0, "at least 0")
+        if self.out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+            raise ValueError(f"{self.out}: the sheet of pictures must be a .png or .jpg file")
+
+    @property
+    def hw(self) -> tuple[int, int]:
+        """The input's (height, width)."""
+        return height_and_width(self.image_size)
+
+    def run(self) -> int:
+        """Prints, draws and writes. Returns 1 if the data set has errors. Raises ValueError if it is none at all."""
+        from centernet_data.contract.files import write_text
+        from centernet_data.doctor.audit import audit
+        from centernet_data.doctor.sheet import draw_sheet
+        from centernet_data.imaging.encoding import write_picture
+
+        for path in (self.out, self.json):
+            require_parent_folder(path)
+        console = Console()
+
+        def progress(looks, split: str, total: int):
+            title = f"opening the pictures of [{split}]".replace("[", r"\[")
+            return track(looks, title, total, console=console, transient=True, disable=not console.is_terminal)
+
+        audited = audit(self.data, self.hw, self.resize, progress)
+        print_report(console, self, audited)
+        write_picture(self.out, draw_sheet(audited.splits, audited.findings, self.seed))
+        _line(console, f"pictures with their boxes, the most suspicious first: {self.out}")
+        if self.json:
+            write_text(self.json, json.dumps(_as_json(self, audited), indent=1) + "\n")
+        return int(any(finding.severity == "error" for finding in audited.findings))
 
 
-def audit_splits(data: str) -> tuple[list[Split], list[Finding]]:
-    """Every split that can be opened, and what its reader has to say, of all records. ValueError for no data set."""
-    splits, audit = [], Audit()
-    for name in split_names(data):
-        audit.pictures = []
-        with audit:
-            dataset = open_dataset(data, name, audit)
-            samples = [dataset.sample(index) for index in range(len(dataset))]
-            pictures = audit.pictures or [_as_annotated(name, sample, dataset.classes) for sample in samples]
-            splits.append(Split(name, dataset, samples, pictures))
-    opened = {split.name: split.dataset for split in splits}
-    if "train" in opened:
-        with audit:
-            require_trainable(data, opened["train"], opened.get("val"))
-    errors = [Finding("error", "refused by training", mistake) for mistake in audit.mistakes]
-    return splits, errors + [Finding("note", "category ids", remark) for remark in audit.remarks]
+def print_report(console: Console, options: Check, audited: "Audit") -> None:
+    """The page: numbers by split, by class and of what the network can express, then the findings by kind."""
+    numbers = audited.numbers
+    if numbers:
+        size = f"{options.hw[1]} x {options.hw[0]}, {options.resize}"
+        for title, table in (
+            ("Pictures and objects (small: below 32² pixels, large: from 96² on)", _overview(numbers)),
+            ("Objects by class", _classes(numbers)),
+            (f"What a perfect network could express at an input of {size}", _expressible(numbers)),
+        ):
+            console.print(f"\n[bold]{title}[/]", table, sep="\n", highlight=False)
+    if notes := [f"{name}: {note}" for name, values in numbers.items() for note in values["notes"]]:
+        _line(console, "\n" + "\n".join(notes))
+    _print_findings(console, audited.findings)
 
 
-def _as_annotated(split: str, sample: Sample, classes: Sequence[str]) -> Picture:
-    """The next best thing where a reader does not show what it has read: the boxes that it made of it."""
-    boxes = []
-    for number, (y, x, height, width, label, _) in enumerate(sample.objects.tolist(), start=1):
-        corners = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
-        boxes.append(Box(corners, classes[int(label)], where=f"[{split}]: {sample.name}: object {number}"))
-    return Picture(sample.name, Path(sample.name), sample.height, sample.width, boxes)
+def _print_findings(console: Console, findings: Sequence["Finding"]) -> None:
+    from centernet_data.doctor.findings import SEVERITIES
 
-
-def look_at_pictures(split: Split, console: Console) -> list[Look]:
-    """Opens every picture of a split once."""
-
-    def look(index: int) -> Look:
-        paths = split.dataset.paths if isinstance(split.dataset, PictureDataset) else None
-        orientation = exif_orientation(paths[index]) if paths else 1
-        try:
-            image = split.dataset.image(index)
-        except ValueError as error:
-            return Look(None, str(error), orientation)
-        digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16)
-        digest.update(str(image.shape).encode())
-        return Look(digest.hexdigest(), None, orientation)
-
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        found = pool.map(look, range(len(split.samples)))
-        title = f"opening the pictures of [{split.name}]".replace("[", r"\[")
-        return list(
-            track(found, title, len(split.samples), console=console, transient=True, disable=not console.is_terminal)
-        )
-
-
-def picture_findings(split: Split, looks: Sequence[Look]) -> Iterator[Finding]:
-    """Pictures that are missing, damaged or not of their annotated size, and those that EXIF turns."""
-    for index, (picture, look) in enumerate(zip(split.pictures, looks, strict=True)):
-        if look.error:
-            yield Finding("error", "picture of no use", look.error, split.name, index)
-        if look.orientation != 1:
-            turned = f"{picture.path}: it is shown turned, as its EXIF orientation {look.orientation} says"
-            message = f"{turned}; its boxes must be those of the turned picture"
-            yield Finding("warning", "EXIF rotation", message, split.name, index)
-
-
-def split_numbers(split: Split, parts: Sequence[Expressible]) -> dict:
-    """The counts of a split, by COCO's sizes and by class, and the average precision of its truth as expressed."""
-    samples, classes = split.samples, split.dataset.classes
-    sizes = _by_class_and_size(samples, len(classes))
-    pictures = sum((np.bincount(np.unique(s.objects[:, 4]).astype(int), minlength=len(classes)) for s in samples), 0)
-    results = average_precision(samples, [part.decoded for part in parts], classes)
-    return {
-        "pictures": len(samples),
-        "without_objects": sum(len(sample.objects) == 0 for sample in samples),
-        "objects": int(sizes.sum()),
-        **_named(sizes.sum(axis=0)),
-        "ignored": sum(len(sample.ignored) for sample in samples),
-        "notes": list(split.dataset.notes),
-        "expressible": without_nan(summary(parts) | results),
-        "classes": {
-            name: {"pictures": int(shown), "objects": int(row.sum()), **_named(row)}
-            for name, shown, row in zip(classes, np.broadcast_to(pictures, len(classes)), sizes, strict=True)
-        },
-    }
-
-
-def _by_class_and_size(samples: Sequence[Sample], classes: int) -> np.ndarray:
-    counts = np.zeros((classes, 3), int)
-    for sample in samples:
-        size = np.digitize(sample.areas, [MEDIUM, LARGE])
-        np.add.at(counts, (sample.objects[:, 4].astype(int), size), 1)
-    return counts
-
-
-def _named(row: np.ndarray) -> dict[str, int]:
-    return dict(zip(("small", "medium", "large"), row.tolist(), strict=True))
-
-
-def _in_order(findings: Sequence[Finding]) -> list[Finding]:
-    """Errors first, and none twice: two splits may show the same record."""
-    first: dict[str, Finding] = {}
+    by_kind = defaultdict(list)
     for finding in findings:
-        first.setdefault(finding.message, finding)
-    return sorted(first.values(), key=lambda finding: SEVERITIES.index(finding.severity))
+        by_kind[finding.severity, finding.kind].append(finding.message)
+    for (severity, kind), messages in by_kind.items():
+        console.print(f"\n[{COLOURS[severity]}]{severity}[/]: {escape(kind)} ({len(messages)})", highlight=False)
+        shown = messages[: FINDINGS_SHOWN[severity]]
+        for message in shown:
+            _line(console, f"  {message}")
+        if more := len(messages) - len(shown):
+            _line(console, f"  and {more} more (--json FILE writes all)")
+    counts = Counter(finding.severity for finding in findings)
+    _line(console, "\n" + ", ".join(_counted(counts[severity], severity) for severity in SEVERITIES))
 
 
-def _as_json(config: Check, numbers: dict[str, dict], findings: Sequence[Finding]) -> dict:
+def _line(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _overview(numbers: dict[str, dict]) -> Table:
+    keys = ("pictures", "without_objects", "objects", "small", "medium", "large", "ignored")
+    table = number_table("split", *(key.replace("_", " ") for key in keys), no_wrap=True)
+    for name, values in numbers.items():
+        table.add_row(escape(name), *(str(values[key]) for key in keys))
+    return table
+
+
+def _classes(numbers: dict[str, dict]) -> Table:
+    totals: Counter[tuple[str, str]] = Counter()
+    for split, values in numbers.items():
+        for name, row in values["classes"].items():
+            totals[name, split] += row["objects"]
+            for key in ("objects", "pictures", "small", "medium", "large"):
+                totals[name, f"all {key}"] += row[key]
+    names = list(dict.fromkeys(name for values in numbers.values() for name in values["classes"]))
+    names.sort(key=lambda name: -totals[name, "all objects"])
+    sizes = ("pictures", "small", "medium", "large")
+    splits = list(numbers)[:3]  # more would not fit
+    table = number_table("class", *map(escape, splits), *sizes, no_wrap=True)
+    for name in names[:CLASSES_SHOWN]:
+        cells = [totals[name, split] for split in splits] + [totals[name, f"all {key}"] for key in sizes]
+        table.add_row(escape(name), *map(str, cells))
+    if len(names) > CLASSES_SHOWN:
+        table.add_row(f"and {len(names) - CLASSES_SHOWN} more")
+    return table
+
+
+def _expressible(numbers: dict[str, dict]) -> Table:
+    from centernet_data.contract.boxes import MOST_DETECTIONS, STRIDE
+
+    table = number_table("", *map(escape, numbers), no_wrap=True)
+    rows = {
+        "objects": "objects",
+        "vanished": "less than a pixel high or wide",
+        "under_a_cell": f"less than a cell ({STRIDE} pixels) high or wide",
+        "shared": "in the cell of another object",
+        "beyond_the_best": f"beyond the best {MOST_DETECTIONS} of their picture",
+        "AP": "AP of the truth, encoded and decoded again",
+        "AP50": "AP50 of it",
+    }
+    for key, title in rows.items():
+        cells = [values[key] if key == "objects" else values["expressible"][key] for values in numbers.values()]
+        table.add_row(title, *map(_number, cells))
+    return table
+
+
+def _number(value: float | None) -> str:
+    if value is None:  # no truth
+        return "-"
+    return str(value) if isinstance(value, int) else f"{value:.3f}"
+
+
+def _as_json(options: Check, audited: "Audit") -> dict:
     return {
-        "data": config.data,
-        "image_size": list(config.hw),
-        "resize": config.resize,
-        "splits": numbers,
-        "findings": [finding._asdict() for finding in findings],
+        "data": options.data,
+        "image_size": list(options.hw),
+        "resize": options.resize,
+        "splits": audited.numbers,
+        "findings": [finding._asdict() for finding in audited.findings],
     }

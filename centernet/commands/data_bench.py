@@ -4,43 +4,85 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING, Annotated
 
-import cv2
-import numpy as np
+import tyro
 from rich.console import Console
 
 from centernet.backends import open_data_loader
-from centernet.config import DataBench
+from centernet.options import ImageSize, height_and_width, require_image_size, require_parent_folder
 from centernet.tables import number_table
-from centernet.training.run_folder import write_text
-from centernet_data.batches import AHEAD, Batches
-from centernet_data.imaging.geometry import Augmentation, warp
-from centernet_data.source import open_dataset, require_pictures
+
+if TYPE_CHECKING:  # importing this would import numpy and OpenCV
+    from centernet_data.batches import Batches
 
 ROUNDS = 3  # in which all ways of making batches take turns
 
 
-def run_bench(config: DataBench) -> dict:
-    """Measures, prints two tables, writes the JSON if asked; returns what it holds. ValueError for bad input."""
-    if config.json and not config.json.parent.is_dir():
-        raise ValueError(f"{config.json}: its folder does not exist")
-    dataset = open_dataset(config.data, config.split)
-    require_pictures(config.data, config.split, dataset)
-    batches = Batches(dataset, config.batch_size, config.hw, "letterbox", Augmentation(), seed=0)
-    numbers = {
-        "stages": milliseconds_by_stage(batches, config.batches),
-        "workers": pictures_per_second(batches, config.workers, config.batches),
-    }
-    _print(config, len(dataset), numbers)
-    if config.json:
-        write_text(config.json, json.dumps(numbers, indent=2) + "\n")
-    return numbers
+@dataclass(frozen=True)
+class DataBench:
+    """Measure how fast a data set's batches are made: by stage on one thread, and as a whole by worker processes.
+
+    Where torch is installed, its DataLoader takes turns making the same batches.
+    """
+
+    data: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="DATA")]]
+    """A built-in data set (shapes, scene-text), a TOML file that describes one, or tfds:NAME or tfds:FOLDER."""
+    split: str = "train"
+    """Which section of the data set."""
+    image_size: ImageSize = (512,)
+    """Size of the network's input in pixels, one number for a square; multiples of 32."""
+    batch_size: int = 16
+    """Pictures per batch."""
+    workers: tuple[int, ...] = (0, 1, 2)
+    """Numbers of worker processes to try; 0: threads of this process, as many as there are CPU cores."""
+    batches: int = 20
+    """Batches per measurement, of which there are three."""
+    json: Path | None = None
+    """Also write the numbers to this file."""
+
+    def __post_init__(self):
+        require_image_size(self.image_size)
+        if self.batch_size < 1 or self.batches < 1 or min(self.workers, default=-1) < 0:
+            raise ValueError("--batch-size and --batches must be at least 1, --workers at least 0")
+
+    @property
+    def hw(self) -> tuple[int, int]:
+        """The input's (height, width)."""
+        return height_and_width(self.image_size)
+
+    def run(self) -> int:
+        """Measures, prints two tables and writes. Raises ValueError for bad input."""
+        from centernet_data.batches import Batches
+        from centernet_data.contract.augmentation import Augmentation
+        from centernet_data.contract.files import write_text
+        from centernet_data.source import open_dataset, require_pictures
+
+        require_parent_folder(self.json)
+        dataset = open_dataset(self.data, self.split)
+        require_pictures(self.data, self.split, dataset)
+        batches = Batches(dataset, self.batch_size, self.hw, "letterbox", Augmentation(), seed=0)
+        numbers = {
+            "stages": milliseconds_by_stage(batches, self.batches),
+            "workers": pictures_per_second(batches, self.workers, self.batches),
+        }
+        _print(self, len(dataset), numbers)
+        if self.json:
+            write_text(self.json, json.dumps(numbers, indent=2) + "\n")
+        return 0
 
 
-def milliseconds_by_stage(batches: Batches, steps: int) -> dict[str, float]:
+def milliseconds_by_stage(batches: "Batches", steps: int) -> dict[str, float]:
     """The median time that each stage of making a view takes on one thread, and the mean that a picture of a whole
     batch takes."""
+    import cv2
+    import numpy as np
+
+    from centernet_data.imaging.geometry import warp
+
     times: dict[str, list[float]] = {}
 
     def timed(stage: str, make: Callable, *arguments):
@@ -66,7 +108,7 @@ def milliseconds_by_stage(batches: Batches, steps: int) -> dict[str, float]:
     return {stage: median(values) for stage, values in times.items()}
 
 
-def pictures_per_second(batches: Batches, workers: tuple[int, ...], steps: int) -> dict[int, dict[str, float]]:
+def pictures_per_second(batches: "Batches", workers: tuple[int, ...], steps: int) -> dict[int, dict[str, float]]:
     """By number of workers: the median rate of `Batches.prefetched`, and where torch is installed that of its
     DataLoader and the median ratio of the two, measured in turn."""
     loader = open_data_loader()
@@ -87,6 +129,8 @@ def pictures_per_second(batches: Batches, workers: tuple[int, ...], steps: int) 
 
 def _waiting(workers: int) -> int:
     """How many batches are made ahead, which say nothing of how fast they are made."""
+    from centernet_data.batches import AHEAD
+
     return (AHEAD + 1) * max(workers, 1)
 
 
@@ -101,11 +145,11 @@ def _rate(made: Iterator, batch_size: int, workers: int, steps: int) -> float:
     return rate
 
 
-def _print(config: DataBench, pictures: int, numbers: dict) -> None:
+def _print(options: DataBench, pictures: int, numbers: dict) -> None:
     console = Console()
-    height, width = config.hw
+    height, width = options.hw
     console.print(
-        f"{config.data}: {pictures} pictures; {height} x {width}, batches of {config.batch_size}, full augmentation; "
+        f"{options.data}: {pictures} pictures; {height} x {width}, batches of {options.batch_size}, full augmentation; "
         f"{os.cpu_count()} CPU cores",
         highlight=False,
         soft_wrap=True,

@@ -7,20 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Annotated
 
+import tyro
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from centernet.config import Runs
 from centernet.tables import number_table
-from centernet.training.resume import FREE
+from centernet.training.resume import FREE, flattened
 
 LAST = 50  # steps whose median is a run's loss and speed
 
 
 @dataclass(frozen=True)
-class Run:
+class FinishedRun:
     """One run's folder: its settings by dotted name, and the lines of its metrics.jsonl."""
 
     path: Path
@@ -45,14 +46,22 @@ class Run:
         return next((line[name] for line in reversed(self.lines) if line.get(name) is not None), None)
 
 
-def run_runs(config: Runs) -> None:
-    """Prints the table. ValueError for a folder without a run, or a damaged file in one."""
-    runs = [read_run(path) for folder in config.folders for path in find_runs(folder)]
-    console = Console()
-    table = compare(runs)
-    # A table that is wider than the terminal is not squeezed: a file or pager can take it whole.
-    console.width = max(console.width, Console(width=10_000).measure(table).maximum)
-    console.print(table, highlight=False, soft_wrap=True)
+@dataclass(frozen=True)
+class Runs:
+    """Compare training runs: the settings in which they differ, how far they came, their losses and AP."""
+
+    folders: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FOLDER...")]] = (Path("runs"),)
+    """Folders of runs, and folders that hold some."""
+
+    def run(self) -> int:
+        """Prints the table. Raises ValueError for a folder without a run, or a damaged file in one."""
+        runs = [read_run(path) for folder in self.folders for path in find_runs(folder)]
+        console = Console()
+        table = table_of(runs)
+        # A table wider than the terminal is not squeezed: a file or pager can take it whole.
+        console.width = max(console.width, Console(width=10_000).measure(table).maximum)
+        console.print(table, highlight=False, soft_wrap=True)
+        return 0
 
 
 def find_runs(folder: Path) -> list[Path]:
@@ -65,17 +74,17 @@ def find_runs(folder: Path) -> list[Path]:
     return found
 
 
-def read_run(path: Path) -> Run:
+def read_run(path: Path) -> FinishedRun:
     """Settings and metrics of a run; of one that is still going on, the last line may be torn and is left out."""
     file = path / "config.toml"
     try:
         settings = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{file}: not TOML: {error}") from error
-    return Run(path, _flat(settings), _read_metrics(path / "metrics.jsonl"))
+    return FinishedRun(path, flattened(settings), _read_metrics(path / "metrics.jsonl"))
 
 
-def compare(runs: Sequence[Run]) -> Table:
+def table_of(runs: Sequence[FinishedRun]) -> Table:
     """A row for each run: the settings in which they differ, how far it came, and its results."""
     names = list(dict.fromkeys(name for run in runs for name in run.settings if name not in FREE))
     differing = [name for name in names if len({json.dumps(run.settings.get(name), default=str) for run in runs}) > 1]
@@ -98,13 +107,6 @@ def compare(runs: Sequence[Run]) -> Table:
 
 def _setting(value: object) -> str:
     return " x ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _flat(settings: dict, prefix: str = "") -> dict[str, object]:
-    flat = {}
-    for name, value in settings.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return flat
 
 
 def _read_metrics(path: Path) -> list[dict]:

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 from zlib import crc32
 
 from centernet.training.resume import OtherSettings, require_same_settings
-from centernet.training.run_folder import write_text
+from centernet_data.contract.files import write_text
 
 NEWEST = 2  # how many of the newest are kept: the last but one for the case that the last is damaged
 OURS = re.compile(r"(\.\d+-)?\d+\.(state|json)(\.orbax-checkpoint-tmp.*)?")  # the first and last part: unfinished

@@ -8,22 +8,22 @@ from contextlib import contextmanager
 import numpy as np
 from PIL import Image
 
-from centernet.config import Train
 from centernet.training.curves import save_curves
 from centernet.training.plan import Plan, make_plan
 from centernet.training.progress import show_step, step_progress
 from centernet.training.run import FollowingRun, Run
-from centernet.training.run_folder import write_picture
+from centernet.training.settings import Settings
 from centernet.training.signals import Interrupted, Stop, stoppable
 from centernet_data.dataset import Dataset
 from centernet_data.evaluation import Detect, evaluate, report, without_nan
 from centernet_data.imaging.drawing import predictions_page
+from centernet_data.imaging.encoding import write_picture
 
 SHOWN = 8  # pictures on predictions.png
 SHOWN_CONFIDENCE = 0.3
 
 
-def train(config: Train) -> dict:
+def train(config: Settings) -> dict:
     """Trains, saves the model, then evaluates and draws. Returns the last metrics: AP if there is a validation split.
 
     ValueError, before anything is written, for whatever is wrong with the settings or the data.
@@ -201,7 +201,7 @@ def _curves_when_stopped(plan: Plan, run: Run) -> Iterator[None]:
 def draw_predictions(detector, dataset: Dataset) -> Image.Image:
     """A page of the first pictures of a data set with true boxes, found boxes and the heatmap."""
     indices = range(min(SHOWN, len(dataset)))
-    pictures = [dataset.image(i) for i in indices]
+    pictures = [dataset.picture(i) for i in indices]
     found, heatmaps = detector(pictures, SHOWN_CONFIDENCE), detector.heatmaps(pictures)
     samples = [dataset.sample(i) for i in indices]
     rows = [(s.name, p, s.objects, f, h) for s, p, f, h in zip(samples, pictures, found, heatmaps, strict=True)]

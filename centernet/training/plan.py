@@ -7,16 +7,14 @@ from types import ModuleType
 from rich.console import Console
 
 from centernet.backends import open_backend
-from centernet.config import Train
 from centernet.training.run_folder import RunFolder
+from centernet.training.settings import Settings
 from centernet.training.tensorboard import import_tensorboardx
 from centernet_data.batches import Batches
+from centernet_data.contract.augmentation import NO_AUGMENTATION
+from centernet_data.contract.model_config import ModelConfig
 from centernet_data.contract.recipe import Recipe
-from centernet_data.contract.weights_file import ModelConfig
-from centernet_data.dataset import Dataset, PictureDataset
-from centernet_data.imaging.decoding import check_pictures
-from centernet_data.imaging.geometry import NO_AUGMENTATION
-from centernet_data.readers.tfds import TfdsDataset
+from centernet_data.dataset import Dataset, check_pictures, is_stored
 from centernet_data.source import open_train_and_val
 
 
@@ -24,7 +22,7 @@ from centernet_data.source import open_train_and_val
 class Plan:
     """The data, the network and the recipe of a run, and where it says and leaves something."""
 
-    config: Train
+    config: Settings
     backend: ModuleType
     console: Console
     folder: RunFolder
@@ -61,11 +59,11 @@ class Plan:
     def check_pictures(self) -> None:
         """ValueError for a picture file that cannot be read."""
         for dataset in (self.train_set, self.val_set):
-            if _is_stored(dataset):
+            if dataset is not None and is_stored(dataset):
                 check_pictures(dataset)
 
 
-def make_plan(config: Train) -> Plan:
+def make_plan(config: Settings) -> Plan:
     """Opens the data, joins the other processes, and says what there is. Nothing is written.
 
     ValueError for whatever is wrong with the settings or the data, but for what is in the pictures' files.
@@ -80,8 +78,8 @@ def make_plan(config: Train) -> Plan:
     if share[0] == 0 and (config.tensorboard or (config.resume and folder.tensorboard.exists())):
         import_tensorboardx()
     train_set, val_set = open_train_and_val(config.data)
-    augmentation = config.augmentation if config.augment and _is_stored(train_set) else NO_AUGMENTATION
-    pictures_per_step = config.batch_size * config.accumulate
+    augmentation = config.augmentation if config.augment and is_stored(train_set) else NO_AUGMENTATION
+    pictures_per_step = config.batch_size * config.recipe.accumulate
     plan = Plan(
         config,
         backend,
@@ -97,28 +95,10 @@ def make_plan(config: Train) -> Plan:
     return plan
 
 
-def recipe_of(config: Train, pictures: int) -> Recipe:
+def recipe_of(config: Settings, pictures: int) -> Recipe:
     """The recipe whose schedule fits the epochs over so many pictures."""
-    total_steps = math.ceil(config.epochs * pictures / (config.batch_size * config.accumulate))
-    return Recipe(
-        learning_rate=config.learning_rate,
-        total_steps=total_steps,
-        warmup_steps=round(config.warmup * total_steps),
-        schedule=config.schedule,
-        backbone_rate=config.backbone_rate,
-        weight_decay=config.weight_decay,
-        clip_norm=config.clip_norm,
-        ema_decay=config.ema_decay,
-        accumulate=config.accumulate,
-        precision=config.precision,
-        remat=config.remat,
-        targets=config.targets,
-    )
-
-
-def _is_stored(dataset: Dataset | None) -> bool:
-    """Whether its pictures lie in files, which may be damaged. Rendered ones do not, and vary by themselves."""
-    return isinstance(dataset, PictureDataset | TfdsDataset)
+    total_steps = math.ceil(config.epochs * pictures / (config.batch_size * config.recipe.accumulate))
+    return Recipe(**vars(config.recipe), total_steps=total_steps)
 
 
 def _describe(plan: Plan) -> None:

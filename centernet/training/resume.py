@@ -25,18 +25,19 @@ class OtherSettings(ValueError):
 
 def require_same_settings(old: Mapping, new: Mapping, where: str | Path) -> None:
     """OtherSettings names the settings that differ, nested ones with a dot. What is None may be left out."""
-    old, new = _flat(old), _flat(new)
+    old, new = flattened(old), flattened(new)
     names = [name for name in {**old, **new} if name not in FREE and old.get(name) != new.get(name)]
     if names:
         listed = ", ".join(f"{name.replace('_', '-')} {_show(old, name)} (now {_show(new, name)})" for name in names)
         raise OtherSettings(f"{where}: begun with other settings: {listed}; without --resume choose another --out")
 
 
-def _flat(settings: Mapping) -> dict:
+def flattened(settings: Mapping) -> dict:
+    """Nested settings by their dotted names; tuples as lists, which is what TOML has."""
     flat = {}
     for name, value in settings.items():
         if isinstance(value, Mapping):
-            flat |= {f"{name}.{inner}": item for inner, item in _flat(value).items()}
+            flat |= {f"{name}.{inner}": item for inner, item in flattened(value).items()}
         else:
             flat[name] = list(value) if isinstance(value, tuple) else value
     return flat

@@ -8,12 +8,10 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import tomli_w
-from PIL import Image
 
 from centernet.training.resume import require_same_settings
-from centernet_data.contract.files import naming, written_beside
+from centernet_data.contract.files import naming, write_text
 
 FILES = (
     "model.safetensors", "checkpoints", "config.toml", "metrics.jsonl", "curves.png", "predictions.png", "tensorboard"
@@ -110,16 +108,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a text file beside and renames it."""
-    with written_beside(path) as beside:
-        beside.write_text(text, encoding="utf-8")
-
-
-def write_picture(path: Path, picture: Image.Image | np.ndarray) -> None:
-    """Writes a picture beside and renames it; the format follows the name."""
-    picture = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
-    with written_beside(path) as beside:
-        picture.save(beside, **({"quality": 92} if path.suffix.lower() in (".jpg", ".jpeg") else {}))

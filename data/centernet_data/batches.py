@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from centernet_data.contract.augmentation import Augmentation
+from centernet_data.contract.model_config import Resize
 from centernet_data.dataset import Dataset
 from centernet_data.imaging.geometry import (
     LEAST_VISIBLE,
-    Augmentation,
     Matrix,
-    Resize,
     augment_colour,
     augment_geometry,
     compose,
@@ -86,7 +86,7 @@ class Batches:
     def read(self, index: int, matrix: Matrix) -> tuple[UInt8[np.ndarray, "h w 3"], Matrix]:
         """The picture, reduced while it is read as far as `matrix` allows, and what is left of the matrix."""
         reduction = reduction_before(matrix)
-        return self.dataset.image(index, reduction), matrix * [reduction, reduction, 1]
+        return self.dataset.picture(index, reduction), matrix * [reduction, reduction, 1]
 
     def colour(self, image: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator) -> UInt8[np.ndarray, "h w 3"]:
         """The view in another light."""

@@ -1,6 +1,11 @@
-"""What a data set is to the rest of the project: pictures, and the objects in them."""
+"""What a data set is to the rest of the project: pictures, and the objects in them.
 
-from collections.abc import Sequence
+A *picture* is of any size, as its file has it; an *image* is of the network's input size.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +14,8 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from centernet_data.imaging.decoding import read_image
+from centernet_data.contract.boxes import cyxhw_to_xywh
+from centernet_data.imaging.decoding import decode_image, picture_content
 
 
 class Sample(NamedTuple):
@@ -17,8 +23,8 @@ class Sample(NamedTuple):
 
     `objects` and `ignored` are rows of (y_centre, x_centre, height, width, class, confidence 1), clipped to the
     picture. `ignored` are regions that training leaves out and average precision neither rewards nor punishes
-    (COCO's crowds, VOC's difficult objects). `areas` are the objects' areas in pixels² by which average
-    precision sorts them into small, medium and large.
+    (COCO's crowds, VOC's difficult objects). `areas` are the objects' areas in pixels², by which average precision
+    sorts them into small, medium and large.
     """
 
     name: str
@@ -29,31 +35,67 @@ class Sample(NamedTuple):
     ignored: Float[np.ndarray, "m 6"]
 
 
+class AnnotatedBox(NamedTuple):
+    """A box as it was annotated: `corners` are (x_min, y_min, x_max, y_max) in pixels, not yet clipped to the picture;
+    `where` names the file and the record."""
+
+    corners: tuple[float, float, float, float]
+    label: str
+    ignored: str = ""  # what it is called, if it is one of those neither trained on nor scored
+    area: float | None = None  # None: that of the clipped box
+    where: str = ""
+
+
+class AnnotatedPicture(NamedTuple):
+    """A picture file and every box that was annotated in it; `height` and `width` in pixels."""
+
+    name: str
+    path: Path
+    height: int
+    width: int
+    boxes: Sequence[AnnotatedBox]
+
+
 @runtime_checkable
 class Dataset(Protocol):
-    """Indexed pictures with their objects. `notes` say in plain sentences what was left out, and how often.
-    `most_objects` is how many one picture has at most.
+    """Indexed pictures with their objects.
 
-    `image` gives uint8 RGB; with a `reduction` of 2, 4 or 8 each of its pixels stands for so many by so many, those
-    that hang over the right and lower edge included.
+    `notes` say in plain sentences what was left out, and how often. `most_objects` is the largest number of objects in
+    a picture. `annotated` is what was annotated, in the order of the samples, where the data set was opened to be
+    checked; else it is empty.
     """
 
-    classes: tuple[str, ...]
-    notes: tuple[str, ...]
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    @property
+    def notes(self) -> tuple[str, ...]: ...
 
     @property
     def most_objects(self) -> int: ...
 
+    @property
+    def annotated(self) -> Sequence[AnnotatedPicture]: ...
+
     def __len__(self) -> int: ...
 
-    def sample(self, index: int) -> Sample: ...
+    def sample(self, index: int) -> Sample:
+        """What is known of one picture."""
+        ...
 
-    def image(self, index: int, reduction: int = 1) -> UInt8[np.ndarray, "h w 3"]: ...
+    def picture(self, index: int, reduction: int = 1) -> UInt8[np.ndarray, "h w 3"]:
+        """The picture as uint8 RGB. With a `reduction` of 2, 4 or 8 each pixel stands for a block of so many by so
+        many, those that hang over the right and lower edge included. Raises ValueError if it cannot be read."""
+        ...
+
+    def content(self, index: int) -> bytes | None:
+        """The bytes of the picture's file; None for a picture that is rendered. Raises ValueError if there are none."""
+        ...
 
 
 @dataclass(frozen=True)
 class SamplesInMemory:
-    """A `Dataset` but for its pictures and its notes, which who derives from it adds."""
+    """A `Dataset` except for its pictures, which subclasses add."""
 
     classes: tuple[str, ...]
     samples: Sequence[Sample]
@@ -63,9 +105,11 @@ class SamplesInMemory:
 
     @cached_property
     def most_objects(self) -> int:
+        """The largest number of objects in a picture."""
         return max((len(sample.objects) for sample in self.samples), default=0)
 
     def sample(self, index: int) -> Sample:
+        """What is known of one picture."""
         return self.samples[index]
 
 
@@ -75,15 +119,61 @@ class PictureDataset(SamplesInMemory):
 
     paths: Sequence[Path]
     notes: tuple[str, ...] = ()
+    annotated: Sequence[AnnotatedPicture] = ()
 
-    def image(self, index: int, reduction: int = 1) -> UInt8[np.ndarray, "h w 3"]:
-        """The picture as uint8 RGB. ValueError if it cannot be read or is not of the annotated size."""
-        image = read_image(self.paths[index], reduction)
+    def content(self, index: int) -> bytes:
+        """The bytes of the picture's file. Raises ValueError if it is missing or empty."""
+        return picture_content(self.paths[index])
+
+    def picture(self, index: int, reduction: int = 1) -> UInt8[np.ndarray, "h w 3"]:
+        """The picture as uint8 RGB. Raises ValueError if it cannot be read or is not of the annotated size."""
+        path, content = self.paths[index], self.content(index)
+        picture = decode_image(content, path, reduction)
         height, width = self.samples[index].height, self.samples[index].width
-        if image.shape[:2] != (-(-height // reduction), -(-width // reduction)):
-            image = image if reduction == 1 else read_image(self.paths[index])
+        if picture.shape[:2] != (-(-height // reduction), -(-width // reduction)):
+            picture = picture if reduction == 1 else decode_image(content, path)
             raise ValueError(
-                f"{self.paths[index]}: the picture is {image.shape[1]} x {image.shape[0]} pixels (width x height, "
+                f"{path}: the picture is {picture.shape[1]} x {picture.shape[0]} pixels (width x height, "
                 f"EXIF rotation applied), but its annotation says {width} x {height}"
             )
-        return image
+        return picture
+
+
+def is_stored(dataset: Dataset) -> bool:
+    """Whether the pictures lie in files, which may be damaged. Rendered ones do not, and vary by themselves."""
+    return len(dataset) > 0 and dataset.content(0) is not None
+
+
+def check_pictures(dataset: Dataset, progress: Callable[[int, int], None] | None = None) -> None:
+    """Decodes every picture once, so that a damaged one is found before training starts.
+
+    `progress(done, total)` is called after each picture, in the caller's thread. Raises the ValueError of the first
+    picture, by index, that cannot be read or is not of its annotated size.
+    """
+
+    def decode(index: int) -> None:
+        dataset.picture(index)  # dropped at once: the pool must not hold a data set of decoded pictures
+
+    total = len(dataset)
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        for done, _ in enumerate(pool.map(decode, range(total)), start=1):
+            if progress is not None:
+                progress(done, total)
+
+
+def coco_annotations(sample: Sample, image_id: int) -> list[dict]:
+    """A sample's rows as COCO's "annotations" without ids: `ignored` as crowds, category_id 1 for class 0."""
+    rows = np.concatenate([sample.objects, sample.ignored])
+    areas = [*sample.areas.tolist(), *(sample.ignored[:, 2] * sample.ignored[:, 3]).tolist()]
+    return [
+        {
+            "image_id": image_id,
+            "category_id": int(label) + 1,
+            "bbox": bbox,
+            "area": area,
+            "iscrowd": int(number >= len(sample.objects)),
+        }
+        for number, (label, bbox, area) in enumerate(
+            zip(rows[:, 4].tolist(), cyxhw_to_xywh(rows[:, :4]).tolist(), areas, strict=True)
+        )
+    ]

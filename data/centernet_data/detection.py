@@ -6,7 +6,8 @@ from itertools import islice
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from centernet_data.contract.weights_file import ModelConfig
+from centernet_data.contract.boxes import STRIDE, clip_xyxy, cyxhw_to_xyxy, xyxy_to_cyxhw
+from centernet_data.contract.model_config import ModelConfig
 from centernet_data.imaging.geometry import compose, fit, invert, move_objects, warp
 
 Picture = UInt8[np.ndarray, "_ _ 3"]  # each of its own height and width
@@ -38,7 +39,7 @@ def show_heatmaps(
     maps = []
     for batch in in_batches(pictures):
         for picture, heat in zip(batch, network(frame(batch, config)), strict=True):
-            cell = np.array([[4.0, 0, 0], [0, 4.0, 0]])
+            cell = np.array([[STRIDE, 0.0, 0.0], [0.0, STRIDE, 0.0]])
             back = invert(fit(picture.shape[:2], config.image_size, config.resize))
             grey = np.repeat((heat * 255).astype(np.uint8)[..., None], 3, axis=2)
             maps.append(warp(grey, compose(back, cell), picture.shape[:2], padding=None)[..., 0] / 255)
@@ -59,8 +60,5 @@ def in_batches(pictures: Sequence[Picture]) -> Iterator[list[Picture]]:
 
 def clip_objects(objects: Float[np.ndarray, "n 6"], hw: tuple[int, int]) -> Float[np.ndarray, "m 6"]:
     """Boxes cut off at the picture's border; those that lie wholly outside are left out."""
-    centre, size = objects[:, :2], objects[:, 2:4]
-    low = np.clip(centre - size / 2, 0, hw)
-    high = np.clip(centre + size / 2, 0, hw)
-    clipped = np.column_stack([(low + high) / 2, high - low, objects[:, 4:]])
-    return clipped[(high > low).all(1)]
+    boxes = xyxy_to_cyxhw(clip_xyxy(cyxhw_to_xyxy(objects[:, :4]), *hw))
+    return np.column_stack([boxes, objects[:, 4:]])[(boxes[:, 2:] > 0).all(1)]

@@ -7,14 +7,12 @@ import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 from jaxtyping import Float, UInt8
 
-from centernet_data.dataset import Dataset, Sample
-from centernet_data.readers.coco import annotations_of
-from centernet_data.readers.json_records import coco_bbox
+from centernet_data.contract.boxes import MOST_DETECTIONS, cyxhw_to_xywh
+from centernet_data.dataset import Dataset, Sample, coco_annotations
 
 # COCO's names: AP is the mean over IoU 0.50 to 0.95; small, medium and large part at 32² and 96² pixels.
 NAMES = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large")
 
-MOST_DETECTIONS = 100  # of a picture, the most certain ones, count
 BATCH_SIZE = 16
 
 Gather = Callable[[np.ndarray], np.ndarray]
@@ -45,7 +43,7 @@ def detect_all(
     """What a detector finds in each picture of a data set, or in those of `indices`, which are read a few at a time."""
     indices = range(len(dataset)) if indices is None else indices
     for first in range(0, len(indices), BATCH_SIZE):
-        yield from detect([dataset.image(i) for i in indices[first : first + BATCH_SIZE]])
+        yield from detect([dataset.picture(i) for i in indices[first : first + BATCH_SIZE]])
 
 
 def average_precision(
@@ -66,7 +64,7 @@ def average_precision(
 
 
 def _truth(samples: Sequence[Sample], classes: Sequence[str]) -> dict:
-    boxes = [box for i, sample in enumerate(samples) for box in annotations_of(sample, i)]
+    boxes = [box for i, sample in enumerate(samples) for box in coco_annotations(sample, i)]
     return {
         "images": [{"id": i, "height": s.height, "width": s.width} for i, s in enumerate(samples)],
         "annotations": [box | {"id": number} for number, box in enumerate(boxes, start=1)],
@@ -75,9 +73,10 @@ def _truth(samples: Sequence[Sample], classes: Sequence[str]) -> dict:
 
 
 def _detection_boxes(image: int, objects: Float[np.ndarray, "n 6"]) -> list[dict]:
+    rows = zip(cyxhw_to_xywh(objects[:, :4]).tolist(), objects[:, 4:].tolist(), strict=True)
     return [
-        {"image_id": image, "category_id": int(row[4]) + 1, "bbox": coco_bbox(row), "score": row[5]}
-        for row in objects.tolist()
+        {"image_id": image, "category_id": int(label) + 1, "bbox": bbox, "score": score}
+        for bbox, (label, score) in rows
     ]
 
 

@@ -1,15 +1,16 @@
 """From the name of a data set, or the TOML file that describes it, to its splits."""
 
+import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
+from centernet_data.contract.messages import listed
 from centernet_data.dataset import Dataset
-from centernet_data.readers.annotations import listed
 from centernet_data.readers.coco import read_coco
 from centernet_data.readers.cocotext import read_cocotext
-from centernet_data.readers.errors import STRICT, Reading
-from centernet_data.readers.tfds import is_tfds, read_tfds, tfds_splits
+from centernet_data.readers.errors import RAISE, ErrorPolicy
+from centernet_data.readers.tfds import PREFIX, is_tfds, read_tfds, tfds_splits
 from centernet_data.readers.voc import read_voc
 from centernet_data.synthetic.scene_text import SceneTextDataset
 from centernet_data.synthetic.shapes import ShapesDataset
@@ -23,7 +24,7 @@ _SECTION_KEYS = {
 _OPTIONS = {"cocotext": {"ignore_illegible": bool, "least_area": float}}  # what only one format has
 
 
-def open_dataset(data: str | Path, split: str, reading: Reading = STRICT) -> Dataset:
+def open_dataset(data: str | Path, split: str, errors: ErrorPolicy = RAISE) -> Dataset:
     """One split of a data set: of a generated one ("shapes", "scene-text"), of one that TFDS keeps ("tfds:" and its
     name or its folder), or of one that a TOML file describes:
 
@@ -35,14 +36,14 @@ def open_dataset(data: str | Path, split: str, reading: Reading = STRICT) -> Dat
 
     "cocotext" takes a `split` too, and two options beside `classes`: ignore_illegible = true and least_area = 0.001.
     ValueError, naming the file and the record, for anything wrong in the TOML file or in what it points to; what is
-    wrong with one record alone goes to `reading`.
+    wrong with one record alone goes to `errors`.
     """
     if _is_builtin(data):
         return _BUILT_IN[str(data)](split)
     if is_tfds(data):
-        return read_tfds(str(data), split)
+        return read_tfds(str(data), split, errors)
     path = Path(data)
-    return _open_section(path, _read_toml(path), split, reading)
+    return _open_section(path, _read_toml(path), split, errors)
 
 
 def split_names(data: str | Path) -> tuple[str, ...]:
@@ -59,6 +60,14 @@ def split_names(data: str | Path) -> tuple[str, ...]:
     if not sections:
         raise ValueError(f"{path}: there is no section, such as [train]")
     return sections
+
+
+def name_of_data(data: str) -> str:
+    """A short name for a data set: that of its TOML file, or TFDS's without the version."""
+    if is_tfds(data):
+        parts = Path(data.removeprefix(PREFIX)).parts
+        return next((part for part in reversed(parts) if not re.fullmatch(r"[\d.]+\.\d+", part)), "tfds")
+    return Path(data).stem
 
 
 def open_for_model(data: str | Path, split: str, classes: Sequence[str], model: Path) -> Dataset:
@@ -140,15 +149,15 @@ def _read_toml(path: Path) -> dict[str, object]:
         raise ValueError(f"{path}: not TOML: {error}") from error
 
 
-def _open_section(path: Path, content: dict[str, object], name: str, reading: Reading) -> Dataset:
+def _open_section(path: Path, content: dict[str, object], name: str, errors: ErrorPolicy) -> Dataset:
     kind, classes = _format(path, content), _classes(path, content)
     options = _options(path, content, _OPTIONS.get(kind, {}))
     first, second, *rest = _section(path, content, name, kind)
     if kind == "coco":
-        return read_coco(path.parent / first, path.parent / second, classes, reading)
+        return read_coco(path.parent / first, path.parent / second, classes, errors)
     if kind == "cocotext":
-        return read_cocotext(path.parent / first, path.parent / second, *rest, classes, **options, reading=reading)
-    return read_voc(path.parent / first, second, classes, reading)
+        return read_cocotext(path.parent / first, path.parent / second, *rest, classes, **options, errors=errors)
+    return read_voc(path.parent / first, second, classes, errors)
 
 
 def _format(path: Path, content: dict[str, object]) -> str:
@@ -165,7 +174,7 @@ def _classes(path: Path, content: dict[str, object]) -> list[str] | None:
     if classes is None:
         return None
     if not isinstance(classes, list) or not classes or not all(isinstance(name, str) for name in classes):
-        raise ValueError(f"{path}: 'classes' should be a list of at least one text, but is {classes!r}")
+        raise ValueError(f"{path}: 'classes' should be a list of at least one string, but is {classes!r}")
     return classes
 
 
@@ -196,7 +205,7 @@ def _section(path: Path, content: dict[str, object], name: str, kind: str) -> li
         raise ValueError(f"{path}: [{name}] has an unknown key: {listed(unknown)}; there are: {listed(keys)}")
     for key in keys:
         if not isinstance(section.get(key), str):
-            wrong = f"should be a text, but is {section[key]!r}" if key in section else "is missing"
+            wrong = f"should be a string, but is {section[key]!r}" if key in section else "is missing"
             raise ValueError(f"{path}: '{key}' of [{name}] {wrong}")
     return [section[key] for key in keys]
 

@@ -13,7 +13,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from centernet.config import Device
+from centernet_data.contract.precision import Device
 from parity.bench.result import COMPILED, JAX, Process
 from parity.bench.task import Task
 

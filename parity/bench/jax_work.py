@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import centernet_jax
-from centernet.config import Device
+from centernet_data.contract.precision import Device
 from centernet_jax.cpu.primitives import compiler_options
 from centernet_jax.detector import EVERYTHING, Detector
 from centernet_jax.train import TrainState

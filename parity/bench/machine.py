@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 import torch
 
-from centernet.config import Device
+from centernet_data.contract.precision import Device
 
 
 def machine(device: Device) -> dict[str, str | int]:

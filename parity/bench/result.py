@@ -9,6 +9,18 @@ from parity.bench.task import Task
 from parity.bench.timing import median_ratio
 
 JAX, EAGER, COMPILED = "JAX", "torch", "torch.compile"
+NAMES = {
+    "forward": "network forward",
+    "detection": "detection",
+    "training": "training step",
+    "loss": "targets and losses",
+    "decoding": "decoding",
+}
+
+
+def sizes(task: Task) -> str:
+    """A task's batch and image size in words."""
+    return f"{task.batch_size} of {task.image_size[0]} x {task.image_size[1]}"
 
 
 class Timing(NamedTuple):

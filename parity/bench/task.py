@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from centernet.config import DType, NetworkDType
 from centernet_data.batches import Batch
-from centernet_data.contract.recipe import Precision, Recipe
-from centernet_data.contract.weights_file import ModelConfig
+from centernet_data.contract.model_config import ModelConfig
+from centernet_data.contract.precision import DType, NetworkDType, Precision
+from centernet_data.contract.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 import centernet_torch
-from centernet.config import Device
+from centernet_data.contract.precision import Device
 from centernet_torch.detector import EVERYTHING
 from centernet_torch.train import TrainState
 from parity.bench.task import Task

@@ -17,14 +17,17 @@ from safetensors.numpy import load_file, save_file
 import centernet_jax
 import centernet_torch
 from centernet.cli import main
-from centernet.config import Eval, Predict, Train
+from centernet.commands.eval import Eval
+from centernet.commands.predict import Predict
+from centernet.commands.train import Train
 from centernet.training.run_folder import FILES
 from centernet_data.batches import Batches
-from centernet_data.contract.recipe import Recipe
-from centernet_data.contract.weights_file import ModelConfig, read_model_file, write_model_file
+from centernet_data.contract.augmentation import Augmentation
+from centernet_data.contract.model_config import ModelConfig
+from centernet_data.contract.recipe import Recipe, RecipeOptions
+from centernet_data.contract.weights_file import read_model_file, write_model_file
 from centernet_data.evaluation import NAMES
 from centernet_data.imaging.decoding import read_image
-from centernet_data.imaging.geometry import Augmentation
 from centernet_data.source import open_train_and_val
 from helpers.small_data import CLASSES, TINY, TOML, make_data, run
 
@@ -161,9 +164,9 @@ def test_bad_pretrained_files_are_refused(tmp_path, refused, backend):
         (("--learning-rate", "nan"), "--learning-rate must be greater than 0"),
         (("--ema-decay", 1), "--ema-decay must be at least 0 and less than 1, not 1.0"),
         (("--warmup", 1), "--warmup must be at least 0 and less than 1"),
-        (("--weight-decay", "nan"), "--weight-decay, --seed, --workers and --evaluate-every must be at least 0"),
-        (("--seed", -1), "--weight-decay, --seed, --workers and --evaluate-every must be at least 0"),
-        (("--workers", -1), "--weight-decay, --seed, --workers and --evaluate-every must be at least 0"),
+        (("--weight-decay", "nan"), "--weight-decay must be at least 0 and finite, not nan"),
+        (("--seed", -1), "--seed must be at least 0, not -1"),
+        (("--workers", -1), "--workers must be at least 0, not -1"),
         (("--augmentation.colour", 2), "its colour at least 0 and less than 1"),
         (("--depth", 50), "--depth"),
         (("--batch-size", "many"), "--batch-size"),
@@ -203,7 +206,9 @@ def untrained(tmp_path_factory):
     """A model.safetensors of the right classes, fresh from its initialisation."""
     path = tmp_path_factory.mktemp("untrained") / "model.safetensors"
     config = ModelConfig(CLASSES, (64, 64), depth=18)
-    centernet_torch.Detector.of(centernet_torch.create_state(config, Recipe(1e-3, 1)), config).save(path)
+    centernet_torch.Detector.of(
+        centernet_torch.create_state(config, Recipe(learning_rate=1e-3, total_steps=1)), config
+    ).save(path)
     return path
 
 
@@ -317,7 +322,11 @@ def test_predict_does_not_draw_over_its_input(tmp_path, refused, untrained):
 
 @pytest.mark.parametrize(
     ("command", "settings"),
-    [("train", [*fields(Train), *fields(Augmentation)]), ("eval", fields(Eval)), ("predict", fields(Predict))],
+    [
+        ("train", [*fields(Train), *fields(RecipeOptions), *fields(Augmentation)]),
+        ("eval", fields(Eval)),
+        ("predict", fields(Predict)),
+    ],
 )
 def test_help_names_every_option(capsys, command, settings):
     with pytest.raises(SystemExit) as exit_:  # as every command's --help does
@@ -325,6 +334,8 @@ def test_help_names_every_option(capsys, command, settings):
     assert exit_.value.code == 0
     text, positional = capsys.readouterr().out, {"model": "model.safetensors", "pictures": "PICTURE"}
     for setting in settings:
+        if setting.name == "recipe":  # its own fields are options without a prefix
+            continue
         name = setting.name.replace("_", "-")
         is_nested = setting in fields(Augmentation)
         assert positional.get(setting.name, f"--augmentation.{name}" if is_nested else f"--{name}") in text

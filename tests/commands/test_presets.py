@@ -9,7 +9,7 @@ from typing import get_args, get_type_hints
 import pytest
 
 from centernet.cli import parse
-from centernet.config import Train
+from centernet.commands.train import Train
 from centernet.presets import PRESETS
 from centernet_data.contract.recipe import Recipe
 from helpers.small_data import TINY, make_data, run
@@ -32,13 +32,13 @@ def test_each_preset_can_be_chosen():
 @all_presets
 def test_what_is_given_counts(name):
     given = ("--learning-rate", 0.5, "--augment", "--no-flip-test", "--image-size", 64, 96, "--weight-decay", 0.25)
+    settings = PRESETS[name].settings
     expected = replace(
-        PRESETS[name].settings,
-        learning_rate=0.5,
+        settings,
+        recipe=replace(settings.recipe, learning_rate=0.5, weight_decay=0.25),
         augment=True,
         flip_test=False,
         image_size=(64, 96),
-        weight_decay=0.25,
         data="mine.toml",
     )
     assert train("--preset", name, *given, "--data", "mine.toml") == expected
@@ -67,8 +67,8 @@ def test_the_readme_has_what_help_says(name, capsys):
 @pytest.mark.parametrize(("name", "epochs"), [("coco", (90, 120)), ("voc", (45, 60))])
 def test_the_authors_drops_fall_where_theirs_do(name, epochs):
     settings, per_epoch = PRESETS[name].settings, 1000
-    recipe = Recipe(settings.learning_rate, total_steps=int(settings.epochs * per_epoch), schedule=settings.schedule)
-    assert settings.schedule == "drops"
+    recipe = Recipe(**vars(settings.recipe), total_steps=int(settings.epochs * per_epoch))
+    assert settings.recipe.schedule == "drops"
     assert recipe.drop_steps == tuple(epoch * per_epoch for epoch in epochs)
 
 

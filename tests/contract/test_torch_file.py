@@ -20,8 +20,9 @@ from safetensors.numpy import load_file, save_file
 from torch import nn
 
 from centernet_data.contract import weights_file
+from centernet_data.contract.model_config import ModelConfig
 from centernet_data.contract.torch_file import read_tensors
-from centernet_data.contract.weights_file import ModelConfig, check_tensors, read_model_file, write_model_file
+from centernet_data.contract.weights_file import check_tensors, read_model_file, write_model_file
 
 FORMATS = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 DTYPES = [torch.float64, torch.float32, torch.float16, torch.int64, torch.int32, torch.uint8, torch.bool]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import centernet_jax
-from centernet_data.contract.weights_file import ModelConfig
+from centernet_data.contract.model_config import ModelConfig
 from centernet_jax.backbone import Convolution
 from centernet_jax.detector import kernel_transforms
 from centernet_jax.train import Recipe, create_model, create_state
@@ -23,7 +23,7 @@ ARGUMENTS = (1, 1), [(1, 1), (1, 1)]
 
 @pytest.fixture(scope="module")
 def state():
-    return create_state(CONFIG, Recipe(1e-3, 1))
+    return create_state(CONFIG, Recipe(learning_rate=1e-3, total_steps=1))
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
+from centernet_data.contract.model_config import ModelConfig
 from centernet_data.contract.recipe import Recipe
-from centernet_data.contract.weights_file import ModelConfig
 from centernet_jax import create_model, create_state
 from centernet_jax.detector import EVERYTHING, detect
 from centernet_jax.train import _train_step

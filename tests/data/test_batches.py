@@ -9,25 +9,19 @@ import numpy as np
 import pytest
 
 from centernet_data.batches import Batches
+from centernet_data.contract.augmentation import NO_AUGMENTATION, Augmentation
 from centernet_data.dataset import Sample
 from centernet_data.imaging.decoding import average_blocks
-from centernet_data.imaging.geometry import (
-    LEAST_VISIBLE,
-    NO_AUGMENTATION,
-    PADDING,
-    Augmentation,
-    fit,
-    move_objects,
-    warp,
-)
+from centernet_data.imaging.geometry import LEAST_VISIBLE, PADDING, fit, move_objects, warp
 from centernet_data.readers.voc import read_voc
 from centernet_data.synthetic.shapes import ShapesDataset
+from helpers.datasets import InNoFiles
 
 AUGMENTED = Augmentation()
 
 
 @dataclass(frozen=True)
-class Plain:
+class Plain(InNoFiles):
     """Pictures of one grey each, by which they are recognised; the objects of picture i are `objects[i]`."""
 
     objects: tuple = ((), ((8, 12, 6, 4, 0, 1), (10, 5, 4, 8, 1, 1)), ((15, 20, 20, 30, 1, 1),), (), ())
@@ -35,7 +29,6 @@ class Plain:
     width: int = 40
 
     classes = ("a", "b")
-    notes = ()
 
     @property
     def most_objects(self):
@@ -48,7 +41,7 @@ class Plain:
         rows = np.array(self.objects[index], float).reshape(-1, 6)
         return Sample(f"{index}.png", self.height, self.width, rows, rows[:, 2] * rows[:, 3], np.zeros((0, 6)))
 
-    def image(self, index, reduction=1):
+    def picture(self, index, reduction=1):
         return np.full((-(-self.height // reduction), -(-self.width // reduction), 3), 20 + 10 * index, np.uint8)
 
 
@@ -100,7 +93,7 @@ def test_unequal_shares_are_refused():
 
 
 class Broken(Plain):
-    def image(self, index, reduction=1):
+    def picture(self, index, reduction=1):
         raise ValueError("b.png: the picture cannot be decoded")
 
 
@@ -116,7 +109,7 @@ import multiprocessing
 import time
 from centernet_data.batches import Batches
 from centernet_data.synthetic.shapes import ShapesDataset
-from centernet_data.imaging.geometry import Augmentation
+from centernet_data.contract.augmentation import Augmentation
 source = Batches(ShapesDataset(count=5), 2, (64, 64), "letterbox", Augmentation(), 0).prefetched(0, 10**6, workers=2)
 next(source), next(source)
 assert len(multiprocessing.active_children()) == 2
@@ -134,13 +127,12 @@ def test_leaving_early_ends_the_workers_and_frees_what_they_shared():
 
 
 @dataclass(frozen=True)
-class ReadWhole:
+class ReadWhole(InNoFiles):
     """Another data set's pictures, reduced by plain averages only after they were read as a whole."""
 
     dataset: object
 
     classes = ()
-    notes = ()
 
     @property
     def most_objects(self):
@@ -152,8 +144,8 @@ class ReadWhole:
     def sample(self, index):
         return self.dataset.sample(index)
 
-    def image(self, index, reduction=1):
-        return average_blocks(self.dataset.image(index), reduction, reduction)
+    def picture(self, index, reduction=1):
+        return average_blocks(self.dataset.picture(index), reduction, reduction)
 
 
 def test_pictures_reduced_by_their_decoder_hardly_differ(bccd):
@@ -244,7 +236,7 @@ def test_without_augmentation_it_is_the_letterboxed_picture_with_moved_boxes():
     for slot in range(5):
         index = source.index(0, slot)
         expected = move_objects(dataset.sample(index).objects, matrix)
-        np.testing.assert_array_equal(batch["image"][slot], warp(dataset.image(index), matrix, (96, 64)))
+        np.testing.assert_array_equal(batch["image"][slot], warp(dataset.picture(index), matrix, (96, 64)))
         np.testing.assert_allclose(batch["objects"][slot][: len(expected)], expected, atol=1e-4)
         assert (batch["objects"][slot][len(expected) :] == 0).all()
         assert (batch["image"][slot][:20] == PADDING).all()

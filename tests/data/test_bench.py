@@ -8,7 +8,7 @@ import pytest
 from centernet.cli import main
 from centernet.commands.data_bench import milliseconds_by_stage, pictures_per_second
 from centernet_data.batches import Batches
-from centernet_data.imaging.geometry import Augmentation
+from centernet_data.contract.augmentation import Augmentation
 from centernet_data.synthetic.shapes import ShapesDataset
 from parity.data_loader import by_data_loader
 

@@ -221,7 +221,7 @@ def test_evaluate_shows_each_picture_once_in_order(monkeypatch):
         first = sum(seen)
         seen.append(len(pictures))
         for offset, picture in enumerate(pictures):
-            np.testing.assert_array_equal(picture, dataset.image(first + offset))
+            np.testing.assert_array_equal(picture, dataset.picture(first + offset))
         return [dataset.sample(first + offset).objects.astype(float) for offset in range(len(pictures))]
 
     results = evaluate(detect, dataset)

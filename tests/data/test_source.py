@@ -46,7 +46,7 @@ def test_coco_with_paths_relative_to_the_file(folder, monkeypatch):
     monkeypatch.chdir("/")
     dataset = open_dataset(str(write(folder, COCO)), "train")
     assert dataset.classes == ("dog", "cat")
-    assert dataset.image(0).shape == (20, 30, 3)
+    assert dataset.picture(0).shape == (20, 30, 3)
 
 
 def test_classes_are_passed_on(folder):
@@ -92,12 +92,12 @@ def test_rendered_ones_are_built_in(name):
         ('format = "coco"\n[val]\n[test]', r"there is no section \[train\]; there are: val, test"),
         ('format = "coco"\ntrain = 3', "unknown key: train"),
         ('clases = ["dog"]\n' + COCO, "unknown key: clases; there are: format, classes and sections"),
-        ('classes = "dog"\n' + COCO, "'classes' should be a list of at least one text, but is 'dog'"),
-        ("classes = []\n" + COCO, r"'classes' should be a list of at least one text, but is \[\]"),
-        ("classes = [1]\n" + COCO, r"'classes' should be a list of at least one text, but is \[1\]"),
+        ('classes = "dog"\n' + COCO, "'classes' should be a list of at least one string, but is 'dog'"),
+        ("classes = []\n" + COCO, r"'classes' should be a list of at least one string, but is \[\]"),
+        ("classes = [1]\n" + COCO, r"'classes' should be a list of at least one string, but is \[1\]"),
         (COCO + 'split = "train"', r"\[train\] has an unknown key: split; there are: images, annotations"),
         (COCO.replace("images =", "#"), r"'images' of \[train\] is missing"),
-        (COCO.replace('"train.json"', "5"), r"'annotations' of \[train\] should be a text, but is 5"),
+        (COCO.replace('"train.json"', "5"), r"'annotations' of \[train\] should be a string, but is 5"),
         (VOC.replace("split =", "#"), r"'split' of \[train\] is missing"),
         (COCOTEXT.replace("split =", "#"), r"'split' of \[train\] is missing"),
         ("least_area = 2\n" + COCOTEXT, "'least_area' should be a share from 0 to 1, but is 2"),

@@ -11,15 +11,18 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from centernet.cli import main
-from centernet.commands.check import audit_splits
-from centernet.config import Check, Subset
+from centernet.commands.check import Check
+from centernet.commands.subset import Subset
 from centernet_data.dataset import Sample
+from centernet_data.doctor.audit import audit_splits
 from centernet_data.doctor.expressible import express
 from centernet_data.doctor.findings import box_findings
 from centernet_data.imaging.decoding import read_image
 from centernet_data.imaging.drawing import contact_sheet
 from centernet_torch.convert import objects_to_points, points_to_objects
 from centernet_torch.network import points_non_max_suppression
+from helpers.datasets import InNoFiles
+from helpers.small_data import framed
 
 SIDE = 64
 TOML = """format = "coco"
@@ -243,7 +246,7 @@ def test_the_most_suspicious_pictures_come_first_then_others_by_the_seed(folder,
         sheets.append([(image is None, *captions) for image, _, _, *captions in tiles])
         return contact_sheet(tiles)
 
-    monkeypatch.setattr("centernet.commands.check_report.contact_sheet", note)
+    monkeypatch.setattr("centernet_data.doctor.sheet.contact_sheet", note)
     for seed in (0, 0, 1, 2):
         check(folder, "--seed", seed)
     assert [sheet[:2] for sheet in sheets] == 4 * [
@@ -313,12 +316,24 @@ def test_unusable_input_ends_with_status_2(folder, capsys):
 
     data = folder / "data.toml"
     assert "none.toml: neither a file nor" in refused(folder / "none.toml")
-    assert "--image-size must be one or two multiples of 32, not 33" in refused(data, "--image-size", 33)
-    assert "--seed must be at least 0" in refused(data, "--seed", -1)
-    assert "none: its folder does not exist" not in refused(data, "--out", folder / "none/check.png")
-    assert "check.txt: the sheet of pictures must be a .png" in refused(data, "--out", folder / "check.txt")
+    assert "none/check.png: its folder does not exist" in refused(data, "--out", folder / "none/check.png")
     data.write_text('format = "coco"\n')
     assert "data.toml: there is no section, such as [train]" in refused(data)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (("--image-size", "33"), "--image-size must be one or two multiples of 32, not 33"),
+        (("--seed", "-1"), "--seed must be at least 0, not -1"),
+        (("--out", "check.txt"), "check.txt: the sheet of pictures must be a .png or .jpg file"),
+    ],
+)
+def test_bad_options_are_refused(option, message, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(["data", "check", "shapes", *option])
+    assert exit_.value.code == 2
+    assert message in framed(capsys)
 
 
 def test_no_picture_at_all_is_a_finding(folder):
@@ -329,10 +344,10 @@ def test_no_picture_at_all_is_a_finding(folder):
     assert findings[0][2].endswith("[train] has no pictures")
 
 
-class Painted:
+class Painted(InNoFiles):
     """A data set by the protocol alone: no reader, no files."""
 
-    classes, notes = ("thing",), ()
+    classes = ("thing",)
 
     def __init__(self, objects):
         self.objects = np.array(objects, float).reshape(-1, 6)
@@ -345,14 +360,14 @@ class Painted:
         areas = self.objects[:, 2] * self.objects[:, 3]
         return Sample("painted", SIDE, SIDE, self.objects, areas, np.zeros((0, 6)))
 
-    def image(self, index, reduction=1):
+    def picture(self, index, reduction=1):
         return np.zeros((SIDE, SIDE, 3), np.uint8)
 
 
 def test_a_data_set_without_a_reader(tmp_path, monkeypatch):
     twice = [(20, 20, 10, 10, 0, 1)] * 2
-    monkeypatch.setattr("centernet.commands.check.split_names", lambda data: ("train",))
-    monkeypatch.setattr("centernet.commands.check.open_dataset", lambda data, split, reading: Painted(twice))
+    monkeypatch.setattr("centernet_data.doctor.audit.split_names", lambda data: ("train",))
+    monkeypatch.setattr("centernet_data.doctor.audit.open_dataset", lambda data, split, errors: Painted(twice))
     status, findings = check(tmp_path)
     assert status == 0
     assert {kind for _, kind, _ in findings} == {"box given twice", "objects share a cell"}

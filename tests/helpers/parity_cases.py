@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 
 import centernet_torch
+from centernet_data.contract.model_config import ModelConfig
 from centernet_data.contract.recipe import Recipe
-from centernet_data.contract.weights_file import ModelConfig, write_model_file
+from centernet_data.contract.weights_file import write_model_file
 from centernet_torch.weights import to_numpy
 
 CLASSES = ("one", "two", "three")
@@ -15,7 +16,7 @@ CLASSES = ("one", "two", "three")
 RECIPE = Recipe(
     learning_rate=1e-3,
     total_steps=22,
-    warmup_steps=5,
+    warmup=5 / 22,
     weight_decay=0.01,
     clip_norm=1.0,
     ema_decay=0.15,

@@ -48,3 +48,8 @@ TINY = ("--image-size", 64, "--batch-size", 2, "--epochs", 2, "--depth", 18)
 def run(*arguments):
     """`centernet` with these arguments; its status."""
     return main([str(argument) for argument in arguments])
+
+
+def framed(capsys):
+    """What the frame says in which a wrong option is refused, on one line."""
+    return " ".join(capsys.readouterr().err.replace("│", " ").split())

@@ -120,9 +120,9 @@ def test_tfds_data_without_tensorflow():
 def test_parity_without_torch_is_one_line():
     code = """
 import contextlib, io, runpy, sys
-sys.argv = ["parity"]
+sys.argv = ["centernet", "parity"]
 with contextlib.redirect_stderr(io.StringIO()) as error, contextlib.suppress(SystemExit):
-    runpy.run_module("parity", run_name="__main__")
+    runpy.run_module("centernet", run_name="__main__")
 print(error.getvalue())
 """
     message = run(code, TORCH)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from centernet.training.curves import draw_curves, save_curves
-from centernet_data.contract.weights_file import ModelConfig
+from centernet_data.contract.model_config import ModelConfig
 from centernet_data.detection import show_heatmaps
 from centernet_data.imaging.drawing import (
     CAPTION_HEIGHT,

@@ -1,14 +1,13 @@
 """Pictures come out as a viewer shows them, and damaged ones never come out at all."""
 
 import io
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from centernet_data.imaging.decoding import check_pictures, decode_image, find_pictures, read_image, upright_size
+from centernet_data.imaging.decoding import decode_image, find_pictures, read_image, upright_size
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 
@@ -236,28 +235,3 @@ def test_find_pictures(tmp_path):
         find_pictures([tmp_path / "empty"])
     with pytest.raises(ValueError, match="nowhere: there is no such"):
         find_pictures([tmp_path / "nowhere"])
-
-
-def dataset_of_length(length, image):
-    class Pictures(SimpleNamespace):
-        def __len__(self):
-            return length
-
-    return Pictures(image=image)
-
-
-def test_check_pictures_decodes_each_once_and_reports():
-    seen, reports = [], []
-    check_pictures(dataset_of_length(20, seen.append), lambda done, total: reports.append((done, total)))
-    assert sorted(seen) == list(range(20))
-    assert reports == [(done, 20) for done in range(1, 21)]
-    check_pictures(dataset_of_length(0, seen.append))
-
-
-def test_check_pictures_raises_the_first_error_by_index():
-    def image(index):
-        if index in (3, 4, 15):
-            raise ValueError(f"picture {index} is damaged")
-
-    with pytest.raises(ValueError, match="picture 3 is damaged"):
-        check_pictures(dataset_of_length(20, image))

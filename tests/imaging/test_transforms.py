@@ -5,11 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from centernet_data.contract.augmentation import NO_AUGMENTATION, Augmentation
 from centernet_data.imaging.geometry import (
     GREY,
-    NO_AUGMENTATION,
     PADDING,
-    Augmentation,
     augment_colour,
     augment_geometry,
     compose,
@@ -274,7 +273,7 @@ def test_contrast_and_saturation_move_away_from_grey():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"scale": (0, 1)}, r"scale must be two positive numbers, the lesser first, not \(0, 1\)"),
+        ({"scale": (0, 1)}, r"scale must be two positive numbers, the smaller first, not \(0, 1\)"),
         ({"scale": (-1, 1)}, "scale must be"),
         ({"scale": (1.4, 0.6)}, "scale must be"),
         ({"scale": (float("nan"), 1)}, "scale must be"),

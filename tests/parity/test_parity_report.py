@@ -13,9 +13,9 @@ import centernet_torch
 from centernet import cli
 from centernet_data.synthetic.shapes import ShapesDataset
 from helpers.parity_cases import RECIPE, SMALL
-from parity import command
+from parity import check
 from parity.compare import Pair, cast
-from parity.difference import Difference, difference
+from parity.difference import Difference, difference, verdict
 from parity.numerics import numerics
 
 
@@ -73,9 +73,9 @@ def test_anything_but_zero_is_far_from_zero():
 def test_the_verdict_names_the_first_stage_that_parts():
     found = [Difference("stem", "a[0]", 0, 1e-12, 1e-10), Difference("layer1", "b[2]", 1, 0.5, 1e-10)]
     found.append(Difference("layer2", "c", 2, math.nan, 1e-10))
-    assert command.verdict(found[:1]) == "one detector: all 1 stages agree"
-    assert command.verdict(found) == (
-        "NOT one detector: 2 of 3 stages part, the first of them 'layer1', by 5.0e-01 (bound 1.0e-10) at b[2]"
+    assert verdict(found[:1]) == "one detector: all 1 stages agree"
+    assert verdict(found) == (
+        "NOT one detector: 2 of 3 stages differ, the first of them 'layer1', by 5.0e-01 (bound 1.0e-10) at b[2]"
     )
 
 
@@ -115,9 +115,9 @@ def test_the_command_checks_a_model(model, tmp_path, capsys, monkeypatch, dtype)
 
 def test_the_command_ends_with_1_where_a_bound_is_broken(model, capsys, monkeypatch):
     broken = [Difference("stem", "a[0]", 1, 0.5, 1e-10)]
-    monkeypatch.setattr(command, "compare", lambda *_: iter(broken))
+    monkeypatch.setattr(check, "compare", lambda *_: iter(broken))
     assert cli.main(["parity", str(model), "--steps", "1"]) == 1
-    assert "PARTS" in capsys.readouterr().out
+    assert "DIFFERS" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

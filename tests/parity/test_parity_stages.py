@@ -8,7 +8,7 @@ import pytest
 
 import centernet_jax
 import centernet_torch
-from centernet_data.contract.weights_file import ModelConfig
+from centernet_data.contract.model_config import ModelConfig
 from centernet_torch.weights import copy_weights
 from helpers.parity_cases import CLASSES, KINDS, RECIPE, assert_all_agree, batch
 from parity import stages

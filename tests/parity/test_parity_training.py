@@ -7,11 +7,12 @@ import pytest
 
 import centernet_torch
 from centernet_data.batches import Batches
-from centernet_data.contract.weights_file import ModelConfig
+from centernet_data.contract.augmentation import NO_AUGMENTATION
+from centernet_data.contract.model_config import ModelConfig
 from centernet_data.evaluation import average_precision
-from centernet_data.imaging.geometry import NO_AUGMENTATION
 from centernet_jax.weights import to_torch
 from centernet_torch.weights import to_numpy
+from helpers.datasets import InNoFiles
 from helpers.parity_cases import RECIPE, SMALL, assert_all_agree, batch
 from parity.compare import (
     BOUNDS,
@@ -97,11 +98,9 @@ def test_a_trained_model_agrees_stage_by_stage(same_weights, trained, mode):
     assert_all_agree(compare_forward(same_weights, images, mode == "train", BOUNDS["float64"].forward))
 
 
-class Echo:
+class Echo(InNoFiles):
     """The pictures of a data set, with what a detector finds best in them as the truth: so that the average precision
     of a hardly trained model is high, and moves with its boxes."""
-
-    notes = ()
 
     def __init__(self, dataset, detector):
         self.classes, self.dataset, self.detector = dataset.classes, dataset, detector
@@ -110,11 +109,11 @@ class Echo:
     def __len__(self):
         return 8
 
-    def image(self, index, reduction=1):
-        return self.dataset.image(index, reduction)
+    def picture(self, index, reduction=1):
+        return self.dataset.picture(index, reduction)
 
     def sample(self, index):
-        objects = self.detector([self.image(index)], 0.0)[0][:6]
+        objects = self.detector([self.picture(index)], 0.0)[0][:6]
         objects[:, 5] = 1
         areas = objects[:, 2] * objects[:, 3]
         return self.dataset.sample(index)._replace(objects=objects, areas=areas, ignored=np.zeros((0, 6)))
@@ -131,7 +130,7 @@ def test_average_precision_and_every_box_agree(same_weights, echo):
     assert [one.stage for one in found] == parts
     assert_all_agree(found)
     results = average_precision(
-        [echo.sample(i) for i in range(8)], echo.detector([echo.image(i) for i in range(8)], 0), echo.classes
+        [echo.sample(i) for i in range(8)], echo.detector([echo.picture(i) for i in range(8)], 0), echo.classes
     )
     assert results["AP50"] > 0.3
 

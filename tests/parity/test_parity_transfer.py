@@ -8,7 +8,8 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 import centernet_jax
 import centernet_torch
-from centernet_data.contract.weights_file import ModelConfig, read_model_file
+from centernet_data.contract.model_config import ModelConfig
+from centernet_data.contract.weights_file import read_model_file
 from centernet_torch.weights import to_numpy
 from helpers.parity_cases import CLASSES, RECIPE, SMALL, batch
 from parity.compare import cast

@@ -1,8 +1,6 @@
 """The measurement of both backends' speed: what it says, not how fast they are."""
 
 import json
-import runpy
-import sys
 from dataclasses import replace
 from io import StringIO
 
@@ -12,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from centernet.cli import main
-from centernet.config import Bench
-from parity.bench import command, fresh, jax_work, report, torch_work
+from centernet.commands import bench
+from parity.bench import fresh, jax_work, torch_work
 from parity.bench.flops import flop_per_image
 from parity.bench.result import COMPILED, EAGER, JAX, Process, Timing, shares, speeds
 from parity.bench.task import Task
@@ -65,13 +63,13 @@ def test_shares_are_of_the_same_task_and_side():
     (found,) = shares([LOSS, TRAINING, Timing("decoding", TASK, LOSS.seconds)])
     assert (found.part, found.whole) == ("loss", "training")
     assert found.of == {JAX: pytest.approx(0.3 / 6), EAGER: pytest.approx(0.1 / 2)}
-    assert "5.0%   5.0%" in printed(report.print_shares, [found])
+    assert "5.0%   5.0%" in printed(bench.print_shares, [found])
 
 
 def test_speeds_are_work_by_time():
     (found,) = speeds([TRAINING, LOSS], {(TASK, "training"): 3e9}, limit=8e9)
     assert found.flop_per_second == {JAX: 2e9, EAGER: 6e9}
-    text = printed(report.print_speeds, [found])
+    text = printed(bench.print_speeds, [found])
     assert "3.0      2 (25%)        6 (75%)" in text
     assert "a matrix product in this process, 8 GFLOP/s" in text
 
@@ -79,13 +77,13 @@ def test_speeds_are_work_by_time():
 def test_the_tables_fit_into_80_columns():
     failed = Process(COMPILED, "detection", TASK, failed="ended with status 1: no compiler")
     done = Process(JAX, "training", TASK, 31.26, 9.0, 3 * 2**20)
-    text = printed(report.print_timings, [TRAINING, LOSS]) + printed(report.print_processes, [done, failed])
+    text = printed(bench.print_timings, [TRAINING, LOSS]) + printed(bench.print_processes, [done, failed])
     assert max(map(len, text.splitlines())) <= 80
     lines = [" ".join(line.split()) for line in text.splitlines()]
     assert "training step 0.50 0.7 2.0 1.6" in lines
     assert "training step, 4 of 64 x 96: JAX 31.3 9.0 3" in lines
     assert "detection, 4 of 64 x 96: torch.compile ended with status 1: no compiler" in lines
-    assert printed(report.print_timings, []) == ""
+    assert printed(bench.print_timings, []) == ""
 
 
 def test_the_arithmetic_is_that_of_the_convolutions():
@@ -142,8 +140,8 @@ def test_the_command_prints_its_tables_and_writes_the_numbers(no_gpu, tmp_path, 
         asked.append((side, part, task.batch_size, device))
         return Process(side, part, task, 3.0, 2.0, 2**30)
 
-    monkeypatch.setattr(command, "in_fresh_process", told)
-    monkeypatch.setitem(command.MATRIX_SIDE, "cpu", 64)
+    monkeypatch.setattr(measure, "in_fresh_process", told)
+    monkeypatch.setitem(measure.MATRIX_SIDE, "cpu", 64)
     path = tmp_path / "bench.json"
     assert main(["bench", *TINY, "--json", str(path)]) == 0
     text = capsys.readouterr().out
@@ -168,7 +166,7 @@ def test_where_torch_cannot_compile_it_says_so(monkeypatch):
 
     monkeypatch.setitem(torch_work.WORK, "loss", cannot)
     notes = []
-    timing = command.measure("loss", TASK, Bench(rounds=1), notes)
+    timing = measure.measure("loss", TASK, 1, True, notes)
     assert timing.seconds.keys() == {JAX, EAGER}
     assert notes == ["torch.compile is left out of targets and losses, 4 of 64 x 96: no C++ compiler"]
 
@@ -212,13 +210,3 @@ def test_bad_input_is_one_line(no_gpu, capsys, monkeypatch):
         shown = capsys.readouterr().err
         assert message in shown
         assert len(shown.splitlines()) == 1
-
-
-@pytest.mark.parametrize(("arguments", "command"), [([], ["parity"]), (["bench", "--help"], ["bench", "--help"])])
-def test_python_m_parity_knows_both_commands(arguments, command, monkeypatch):
-    given = []
-    monkeypatch.setattr("centernet.cli.main", lambda arguments: given.append(arguments) or 0)
-    monkeypatch.setattr(sys, "argv", ["parity", *arguments])
-    with pytest.raises(SystemExit):
-        runpy.run_module("parity", run_name="__main__")
-    assert given == [command]

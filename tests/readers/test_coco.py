@@ -52,7 +52,7 @@ def test_objects_crowds_and_empty_boxes(tmp_path):
         "boxes left out because they have no area inside their picture: 2",
         "crowd regions, neither trained on nor scored: 1",
     )
-    assert dataset.image(0).shape == (20, 30, 3)
+    assert dataset.picture(0).shape == (20, 30, 3)
 
 
 def test_pictures_without_objects_are_kept(tmp_path):
@@ -91,7 +91,7 @@ ONE, IMAGE, CATEGORY = ["annotations", 1], ["images", 1], ["categories", 1]
         (changed(["categories"], []), "there are no classes"),
         (changed(ONE, 5), r"annotations\[1\] should be an object with named values, but is 5"),
         (changed([*ONE, "id"], ...), r"annotations\[1\]: 'id' is missing"),
-        (changed([*ONE, "id"], True), r"annotation True: 'id' should be a whole number or a text, but is True"),
+        (changed([*ONE, "id"], True), r"annotation True: 'id' should be a whole number or a string, but is True"),
         (changed([*ONE, "bbox"], ...), "annotation 101: 'bbox' is missing"),
         (changed([*ONE, "bbox"], None), "annotation 101: 'bbox' should be a list, but is None"),
         (changed([*ONE, "bbox"], [1, 2, 3]), "annotation 101: 'bbox' should be four finite numbers"),
@@ -113,7 +113,7 @@ ONE, IMAGE, CATEGORY = ["annotations", 1], ["images", 1], ["categories", 1]
         (changed([*IMAGE, "file_name"], "c.png"), "1 of 2 pictures are missing, the first is .*c.png"),
         (changed([*CATEGORY, "id"], 90), "category 90: this id is there twice"),
         (changed([*CATEGORY, "name"], "dog"), "category 2: the name 'dog' is there twice"),
-        (changed([*CATEGORY, "name"], 4), "category 2: 'name' should be a text, but is 4"),
+        (changed([*CATEGORY, "name"], 4), "category 2: 'name' should be a string, but is 4"),
     ],
 )
 def test_bad_files(tmp_path, content, message):
@@ -154,7 +154,7 @@ def test_missing_files_and_other_encodings(tmp_path):
 def test_a_picture_of_another_size_is_an_error(tmp_path):
     dataset = read_coco(*write(tmp_path, changed([*IMAGE, "width"], 11)))
     with pytest.raises(ValueError, match=r"a\.png: the picture is 10 x 10 pixels .* says 11 x 10"):
-        dataset.image(1)
+        dataset.picture(1)
 
 
 @pytest.mark.skipif(not TINY_COCO.is_dir(), reason=f"{TINY_COCO} is not there")
@@ -171,4 +171,4 @@ def test_tiny_coco():
         y, x, height, width = sample.objects[:, :4].T
         assert ((y - height / 2 >= -1e-9) & (y + height / 2 <= sample.height + 1e-9)).all()
         assert ((x - width / 2 >= -1e-9) & (x + width / 2 <= sample.width + 1e-9)).all()
-        assert dataset.image(index).shape == (sample.height, sample.width, 3)
+        assert dataset.picture(index).shape == (sample.height, sample.width, 3)

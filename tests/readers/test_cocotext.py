@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from centernet_data.readers.cocotext import read_cocotext
-from centernet_data.readers.errors import Audit
+from centernet_data.readers.errors import Collect
 from helpers.json_changes import changed_in
 
 
@@ -70,7 +70,7 @@ def test_words_of_one_class(tmp_path):
         "words smaller than 0.000977 of their picture, neither trained on nor scored: 1",
         f"pictures left out because they are not in {images}: 1",
     )
-    assert dataset.image(0).shape == (32, 64, 3)
+    assert dataset.picture(0).shape == (32, 64, 3)
 
 
 def test_words_by_the_files_classes(tmp_path):
@@ -137,7 +137,7 @@ WORD, IMAGE = ["anns", "105"], ["imgs", "3"]
             r"anns\['105'\]: 'legibility' should be one of: legible, illegible, but",
         ),
         (changed([*IMAGE, "set"], ...), r"imgs\['3'\]: 'set' is missing"),
-        (changed(["imgs", "9", "file_name"], 4), r"imgs\['9'\]: 'file_name' should be a text, but is 4"),
+        (changed(["imgs", "9", "file_name"], 4), r"imgs\['9'\]: 'file_name' should be a string, but is 4"),
         (changed(["imgs", "9", "width"], 0), r"imgs\['9'\]: its size should be positive, but is 0 x 32"),
         (changed(["imgs", "9", "set"], "train"), "there is no split 'val'; there are: train"),
         (changed(["imgs", "9", "file_name"], "d.png"), "none of its 1 pictures is in .*images, the first is d.png"),
@@ -164,8 +164,8 @@ def test_a_split_of_nothing_but_mistakes_is_read_on_behind(tmp_path):
     content = json.loads(json.dumps(GOOD))
     for record in content["imgs"].values():
         record["width"] = "wide"
-    audit = Audit()
-    assert len(read_cocotext(*write(tmp_path, content), "train", reading=audit)) == 0
+    audit = Collect()
+    assert len(read_cocotext(*write(tmp_path, content), "train", errors=audit)) == 0
     assert all("'width' should be a whole number, but is 'wide'" in mistake for mistake in audit.mistakes)
     assert len(audit.mistakes) == sum(record["set"] == "train" for record in content["imgs"].values())
 

@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from centernet.cli import main
-from centernet.config import Prepare, name_of_data
 from centernet_data.batches import Batches
-from centernet_data.imaging.geometry import NO_AUGMENTATION, Augmentation
-from centernet_data.source import open_dataset, open_splits, open_train_and_val
-from centernet_data.writers.tfds import prepare
+from centernet_data.contract.augmentation import NO_AUGMENTATION, Augmentation
+from centernet_data.source import name_of_data, open_dataset, open_splits, open_train_and_val
+from centernet_data.writers.tfds import write_tfds
 
 F = tfds.features
 AUGMENTATION = Augmentation()
@@ -65,7 +64,7 @@ def toml(tmp_path):
 
 def prepared(toml, folder, **options):
     """The same data set as TFDS keeps it; its name for --data."""
-    return f"tfds:{prepare(Prepare(str(toml), folder, **options))}"
+    return f"tfds:{write_tfds(str(toml), folder, **options).folder}"
 
 
 def assert_same_batches(a, b, steps=3, augmentation=AUGMENTATION):
@@ -93,8 +92,8 @@ def test_everything_comes_back_exactly(toml, tmp_path):
         assert len(files.notes) == 2
         assert_same_samples(files, records)
         for index, path in enumerate(files.paths):
-            np.testing.assert_array_equal(files.image(index), records.image(index), strict=True)
-            assert records.records.picture(index) == path.read_bytes()
+            np.testing.assert_array_equal(files.picture(index), records.picture(index), strict=True)
+            assert records.content(index) == path.read_bytes()
     for files, records in zip(open_train_and_val(toml), open_train_and_val(data), strict=True):
         assert_same_batches(files, records)
 
@@ -150,7 +149,7 @@ def test_rendered_scenes_are_rendered_once(tmp_path, monkeypatch):
         records = open_dataset(data, split)
         assert len(records) == len(shapes)
         for index in range(len(shapes)):
-            np.testing.assert_array_equal(shapes.image(index), records.image(index))
+            np.testing.assert_array_equal(shapes.picture(index), records.picture(index))
             np.testing.assert_array_equal(shapes.sample(index).objects, records.sample(index).objects)
         assert_same_batches(shapes, records, augmentation=NO_AUGMENTATION)
 
@@ -159,21 +158,21 @@ def test_other_threads_and_processes_read_the_same(toml, tmp_path):
     dataset = open_dataset(prepared(toml, tmp_path / "out"), "train")
     again = pickle.loads(pickle.dumps(dataset))
     assert_same_samples(dataset, again)
-    expected = [dataset.image(index) for index in range(5)]
+    expected = [dataset.picture(index) for index in range(5)]
     order = np.random.default_rng(0).integers(0, 5, 200).tolist()
     for source in (dataset, again):
         with ThreadPoolExecutor(8) as pool:
-            for index, image in zip(order, pool.map(source.image, order), strict=True):
+            for index, image in zip(order, pool.map(source.picture, order), strict=True):
                 np.testing.assert_array_equal(image, expected[index])
 
 
 def test_tfds_itself_reads_it(toml, tmp_path):
-    folder = prepare(Prepare(str(toml), tmp_path / "out"))
+    folder = write_tfds(str(toml), tmp_path / "out").folder
     builder = tfds.builder_from_directory(folder)
     assert builder.info.name == "my_data"
     assert builder.info.splits["val"].num_examples == 5
     example = builder.as_data_source("train")[0]
-    np.testing.assert_array_equal(example["image"], open_dataset(toml, "train").image(0))
+    np.testing.assert_array_equal(example["image"], open_dataset(toml, "train").picture(0))
     share = [2 / 7 / 40, 1 / 3 / 60, (2 / 7 + 17.77) / 40, (1 / 3 + 31.1) / 60]
     np.testing.assert_allclose(example["objects"]["bbox"][0], share, rtol=1e-6)
     assert example["objects"]["label"] == [1, 0]
@@ -238,7 +237,7 @@ def test_coco_as_tfds_prepares_it(tmp_path):
     assert val.notes == ("TFDS's split 'validation' stands for 'val'", *notes)
     for index, sample in enumerate(train.samples):
         with Image.open(tmp_path / sample.name) as image:
-            np.testing.assert_array_equal(train.image(index), np.asarray(image))
+            np.testing.assert_array_equal(train.picture(index), np.asarray(image))
 
 
 def test_voc_as_tfds_prepares_it(tmp_path):
@@ -264,16 +263,16 @@ def test_pictures_without_names_are_called_by_their_split_and_place(tmp_path):
         "train-000001",
     ]
     assert main(["data", "subset", f"tfds:{folder}", "--count", "2", "--out", str(tmp_path / "few")]) == 0
-    assert {path.name for path in (tmp_path / "few/images").iterdir()} == {"train-000000.png", "train-000001.png"}
+    assert {path.name for path in (tmp_path / "few/images").iterdir()} == {"train-000000.jpg", "train-000001.jpg"}
 
 
 def test_places_where_a_data_set_is_looked_for(toml, tmp_path, monkeypatch):
-    prepare(Prepare(str(toml), tmp_path / "out"))
+    write_tfds(str(toml), tmp_path / "out")
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "out"))
     monkeypatch.chdir(tmp_path)
     for data in ("out", "out/my_data", "out/my_data/1.0.0", "my_data", "my_data/1.0.0", "my_data:1.0.0"):
         assert len(open_dataset(f"tfds:{data}", "train")) == 5
-    prepare(Prepare(str(toml), tmp_path / "out", name="other"))
+    write_tfds(str(toml), tmp_path / "out", name="other")
     with pytest.raises(ValueError, match=r"out: there are several .*: my_data/1\.0\.0, other/1\.0\.0$"):
         open_dataset("tfds:out", "train")
     with pytest.raises(ValueError, match=r"tfds:none: neither none nor .*out/none holds a TFDS data set"):
@@ -292,7 +291,7 @@ def test_the_name_of_a_run(data, name):
 
 @pytest.fixture
 def folder(toml, tmp_path):
-    return prepare(Prepare(str(toml), tmp_path / "out"))
+    return write_tfds(str(toml), tmp_path / "out").folder
 
 
 def change_json(name, change):
@@ -384,11 +383,11 @@ def test_classes_without_names_are_said(folder):
 )
 def test_a_damaged_picture_is_named(folder, at, message):
     dataset = open_dataset(f"tfds:{folder}", "train")
-    records, png = list(dataset.records.serialized), dataset.records.picture(0)
+    records, png = list(dataset.records.serialized), dataset.content(0)
     records[0] = records[0].replace(png, flip(png, at))
     replace_records(*records)(folder)
     with pytest.raises(ValueError, match=f"of-00001: record 0: {message}"):
-        open_dataset(f"tfds:{folder}", "train").image(0)
+        open_dataset(f"tfds:{folder}", "train").picture(0)
 
 
 @pytest.mark.parametrize(
@@ -449,10 +448,10 @@ def test_the_command(toml, tmp_path, capsys):
     assert lines[:2] == ["train: 5 pictures", "  boxes left out because they have no area inside their picture: 1"]
     assert lines[-1].endswith(f"read it with --data tfds:{tmp_path}/out/my_data")
     assert run(*command) == 2
-    assert capsys.readouterr().err.endswith("1.0.0: is there already; choose another --name or give --overwrite\n")
+    assert capsys.readouterr().err.endswith("1.0.0: exists already; choose another --name or give --overwrite\n")
     assert run(*command, "--overwrite") == 0
     assert run(*command[:2], f"tfds:{tmp_path}/out", *command[3:], "--name", "b") == 2
-    assert capsys.readouterr().err.endswith("this is a TFDS data set already\n")
+    assert capsys.readouterr().err.endswith("this is already a TFDS data set\n")
     assert run(*command[:3], "--tfds-dir", toml) == 2
     assert capsys.readouterr().err.endswith("my-data.toml: a file, not a folder\n")
     assert run(*command, "--name", "16 dogs") == 2
@@ -472,14 +471,14 @@ def test_what_cannot_be_prepared(toml, tmp_path, old, new, message):
     (tmp_path / "boxes.json").write_text((tmp_path / "boxes.json").read_text().replace('"dog"', '"dog "'))
     toml.write_text(toml.read_text().replace(old, new, 1))
     with pytest.raises(ValueError, match=message):
-        prepare(Prepare(str(toml), tmp_path / "out"))
+        write_tfds(str(toml), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_damaged_pictures_are_found_before_anything_is_written(toml, tmp_path):
     (tmp_path / "sub/c.jpg").write_bytes(b"no picture")
     with pytest.raises(ValueError, match=r"c\.jpg: not a picture"):
-        prepare(Prepare(str(toml), tmp_path / "out"))
+        write_tfds(str(toml), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -57,7 +57,7 @@ def test_objects_difficult_and_empty_boxes(tmp_path):
         "boxes left out because they have no area inside their picture: 2",
         "difficult objects, neither trained on nor scored: 1",
     )
-    assert dataset.image(1).shape == (20, 30, 3)
+    assert dataset.picture(1).shape == (20, 30, 3)
 
 
 def test_every_split_has_the_same_classes(tmp_path):
@@ -147,7 +147,7 @@ def test_bad_layouts(tmp_path):
 def test_a_picture_of_another_size_is_an_error(tmp_path):
     dataset = read_voc(write(tmp_path, {"a": xml(DOG, size=SIZE.replace("30", "31"))}), "train")
     with pytest.raises(ValueError, match=r"a\.jpg: the picture is 30 x 20 pixels .* says 31 x 20"):
-        dataset.image(0)
+        dataset.picture(0)
 
 
 @pytest.mark.skipif(not BCCD.is_dir(), reason=f"{BCCD} is not there")
@@ -160,4 +160,4 @@ def test_bccd():
     np.testing.assert_array_equal(np.bincount(rows[:, 4].astype(int)), [292, 3350, 301])
     assert (rows[:, 2:4] == 1).all(axis=1).sum() == 2  # two boxes of one pixel, slips of the annotator's hand
     assert dataset.notes == ()
-    assert dataset.image(0).shape == (480, 640, 3)
+    assert dataset.picture(0).shape == (480, 640, 3)

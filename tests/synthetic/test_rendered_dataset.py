@@ -52,7 +52,7 @@ def test_the_smallest_side(kind, side):
 
 @pytest.mark.parametrize("index", [-1, 5])
 @pytest.mark.parametrize(
-    ("kind", "what"), [*product([ShapesDataset, SceneTextDataset], ["sample", "image"]), (SceneTextDataset, "words")]
+    ("kind", "what"), [*product([ShapesDataset, SceneTextDataset], ["sample", "picture"]), (SceneTextDataset, "words")]
 )
 def test_an_index_outside_is_refused(kind, what, index):
     with pytest.raises(IndexError, match=f"^{kind.data}: there is no scene {index} among the 5 of 'train'$"):
@@ -62,12 +62,12 @@ def test_an_index_outside_is_refused(kind, what, index):
 @both
 def test_a_scene_is_the_same_whenever_and_in_whatever_order_it_is_asked_for(kind):
     first, second = kind(count=4), kind(count=9)
-    pictures = [first.image(i) for i in range(4)]
+    pictures = [first.picture(i) for i in range(4)]
     samples = [first.sample(i) for i in range(4)]
     _layout_of.cache_clear()
     for i in (3, 0, 2, 1):
         np.testing.assert_array_equal(second.sample(i).objects, samples[i].objects)
-        np.testing.assert_array_equal(second.image(i), pictures[i])
+        np.testing.assert_array_equal(second.picture(i), pictures[i])
 
 
 @both

@@ -51,7 +51,7 @@ def ink_of(word, block):
 def test_samples_are_well_formed(size):
     dataset = SceneTextDataset("val", count=15, size=size)
     for i in range(len(dataset)):
-        sample, picture = dataset.sample(i), dataset.image(i)
+        sample, picture = dataset.sample(i), dataset.picture(i)
         assert picture.shape == (*size, 3)
         assert picture.dtype == np.uint8
         assert (sample.height, sample.width) == size
@@ -192,7 +192,7 @@ def test_rendered_files_read_back(tmp_path, capsys):
         scenes = SceneTextDataset(split, len(dataset))
         assert len(dataset) == {"train": 5, "val": 2}[split]
         for i in range(len(dataset)):
-            np.testing.assert_array_equal(dataset.image(i), scenes.image(i))
+            np.testing.assert_array_equal(dataset.picture(i), scenes.picture(i))
             read, made = dataset.sample(i), scenes.sample(i)
             for kind in ("objects", "areas", "ignored"):
                 np.testing.assert_allclose(getattr(read, kind), getattr(made, kind), rtol=1e-5, atol=1e-4)
@@ -220,7 +220,7 @@ def test_an_interrupted_rendering_leaves_nothing(tmp_path, monkeypatch):
     def interrupt(self, index):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(SceneTextDataset, "image", interrupt)
+    monkeypatch.setattr(SceneTextDataset, "picture", interrupt)
     assert main(["data", "render", "scene-text", "--out", str(tmp_path / "o"), "--count", "1"]) == 130
     assert list(tmp_path.iterdir()) == []
 

@@ -29,7 +29,7 @@ def extremes(mask):
 def test_samples_are_well_formed(size):
     dataset = ShapesDataset("val", count=30, size=size)
     for i in range(len(dataset)):
-        sample, picture = dataset.sample(i), dataset.image(i)
+        sample, picture = dataset.sample(i), dataset.picture(i)
         assert picture.shape == (*size, 3)
         assert picture.dtype == np.uint8
         assert (sample.height, sample.width) == size
@@ -77,10 +77,10 @@ def test_pictures_show_what_the_samples_say(monkeypatch):
     """Outside the boxes, a picture is what it would be without any shape."""
     monkeypatch.setattr(shapes, "camera", lambda picture, random: picture)
     dataset = ShapesDataset(count=25)
-    pictures = [dataset.image(i) for i in range(25)]
+    pictures = [dataset.picture(i) for i in range(25)]
     monkeypatch.setattr(shapes, "paint", lambda picture, random, shape: None)
     for i, picture in enumerate(pictures):
-        changed = (picture != dataset.image(i)).any(axis=2)
+        changed = (picture != dataset.picture(i)).any(axis=2)
         unexplained = changed.copy()
         for row in dataset.sample(i).objects:
             top, left, bottom, right = np.rint(edges(row[:4])).astype(int)

@@ -30,7 +30,7 @@ from helpers.small_data import make_data
 BACKENDS = pytest.mark.parametrize("backend", ["jax", "torch"])
 ROOT = Path(__file__).parents[2]
 STEPS = 6
-RECIPE = Recipe(1e-3, 1)
+RECIPE = Recipe(learning_rate=1e-3, total_steps=1)
 PACKAGES = {"jax": centernet_jax, "torch": centernet_torch}
 
 

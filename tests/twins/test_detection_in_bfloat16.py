@@ -9,7 +9,7 @@ import torch
 
 import centernet_jax
 import centernet_torch
-from centernet_data.contract.recipe import require_precision
+from centernet_data.contract.precision import require_precision
 from helpers.parity_cases import SMALL, random_model
 from helpers.twins import TWINS, WRONG
 

@@ -9,13 +9,13 @@ from safetensors.torch import save_file
 
 import centernet_jax
 import centernet_torch
+from centernet_data.contract.model_config import ModelConfig
 from centernet_data.contract.recipe import Recipe
-from centernet_data.contract.weights_file import ModelConfig
 from centernet_jax.weights import to_torch
 from helpers.twins import TWINS
 
 both = pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.name)
-CONFIG, RECIPE = ModelConfig(("a",), (32, 32), depth=18), Recipe(1e-3, 1)
+CONFIG, RECIPE = ModelConfig(("a",), (32, 32), depth=18), Recipe(learning_rate=1e-3, total_steps=1)
 
 
 @pytest.fixture(scope="module")

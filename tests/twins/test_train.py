@@ -10,13 +10,14 @@ import torch
 
 import centernet_jax
 import centernet_torch
+from centernet_data.contract.model_config import ModelConfig
 from centernet_data.contract.recipe import Recipe
-from centernet_data.contract.weights_file import ModelConfig, read_model_file
+from centernet_data.contract.weights_file import read_model_file
 from helpers.twins import TWINS
 
 both = pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.name)
 CONFIG = ModelConfig(("a", "b"), (64, 64), depth=18)
-RECIPE = Recipe(learning_rate=1e-3, total_steps=20, warmup_steps=4)
+RECIPE = Recipe(learning_rate=1e-3, total_steps=20, warmup=0.2)
 
 
 def batch(seed=0, objects=1):
@@ -65,12 +66,12 @@ def test_schedules_agree_and_are_what_they_say():
 
 def test_the_authors_drops():
     """140 steps, one for each of their epochs."""
-    recipe = Recipe(learning_rate=1.0, total_steps=140, schedule="drops")
+    recipe = Recipe(learning_rate=1.0, total_steps=140, warmup=0, schedule="drops")
     expected = [1.0] * 90 + [0.1] * 30 + [0.01] * 25
     np.testing.assert_allclose([centernet_torch.train.learning_rate(s, recipe) for s in range(145)], expected)
     ours = jax.vmap(lambda step: centernet_jax.train.learning_rate(step, recipe))(np.arange(145))
     np.testing.assert_allclose(ours, expected, rtol=1e-6)
-    warmed = replace(recipe, warmup_steps=100)
+    warmed = replace(recipe, warmup=100 / 140)
     assert centernet_torch.train.learning_rate(95, warmed) == 0.96
     assert centernet_torch.train.learning_rate(100, warmed) == 0.1
 

@@ -11,6 +11,8 @@ from PIL import Image
 from centernet.cli import main
 from centernet_data.dataset import Sample
 from centernet_data.source import open_dataset, open_train_and_val, split_names
+from helpers.datasets import InNoFiles
+from helpers.small_data import framed
 
 IDS = Path(__file__).parents[2] / "data" / "tiny_coco_ids.txt"
 TOML = 'format = "coco"\nclasses = ["blue"]\n[{split}]\nimages = "images"\nannotations = "boxes.json"\n'
@@ -58,7 +60,7 @@ def test_by_ids(tmp_path, capsys):
     pictures = files(tmp_path / "few/images")
     assert {str(path) for path in pictures} == {"sub/1.png", "sub/3.png", "8.png"}
     assert all((tmp_path / "images" / path).read_bytes() == data for path, data in pictures.items())
-    assert "3 pictures with 3 annotations, its [train]: use them with --data" in capsys.readouterr().out
+    assert "3 pictures with 3 annotations, in the section [train]: use them with --data" in capsys.readouterr().out
     train, _ = open_train_and_val(tmp_path / "few/few.toml")
     assert train.classes == ("blue",)
     assert [sample.name for sample in train.samples] == ["sub/1.png", "sub/3.png", "8.png"]
@@ -104,7 +106,7 @@ def test_voc_becomes_coco(voc, capsys):
         new = after.samples[index]
         for field in ("objects", "areas", "ignored"):
             np.testing.assert_allclose(getattr(new, field), getattr(old, field), atol=1e-12)
-        np.testing.assert_array_equal(after.image(index), before.image(2 * index))
+        np.testing.assert_array_equal(after.picture(index), before.picture(2 * index))
 
 
 def test_shapes_become_coco(tmp_path):
@@ -113,16 +115,15 @@ def test_shapes_become_coco(tmp_path):
     for index, sample in enumerate(after.samples):
         number = int(Path(sample.name).stem.rpartition("-")[2])
         np.testing.assert_allclose(sample.objects, before.sample(number).objects, atol=1e-4)
-        np.testing.assert_array_equal(after.image(index), before.image(number))
+        np.testing.assert_array_equal(after.picture(index), before.picture(number))
 
 
 @dataclass
-class InMemory:
+class InMemory(InNoFiles):
     """A data set that keeps its pictures in no files of their own."""
 
     names: tuple[str, ...]
     classes: tuple[str, ...] = ("dog",)
-    notes: tuple[str, ...] = ()
     most_objects: int = 1
 
     def __len__(self):
@@ -131,7 +132,7 @@ class InMemory:
     def sample(self, index):
         return Sample(self.names[index], 20, 30, np.array([[9, 9, 4, 4, 0, 1.0]]), np.array([16.0]), np.zeros((0, 6)))
 
-    def image(self, index, reduction=1):
+    def picture(self, index, reduction=1):
         return np.full((20, 30, 3), index, np.uint8)
 
 
@@ -141,7 +142,7 @@ def test_pictures_without_files_are_written_into_the_folder_whatever_they_are_ca
     assert cut("shapes", tmp_path / "few", "--count", 5) == 0
     after = open_dataset(tmp_path / "few/few.toml", "train")
     assert [sample.name for sample in after.samples] == ["a.png", "b.png", "c.png", "d.png", "e.png"]
-    assert [after.image(index).max() for index in range(5)] == list(range(5))
+    assert [after.picture(index).max() for index in range(5)] == list(range(5))
     assert [path.name for path in tmp_path.iterdir()] == ["few"]
 
 
@@ -161,17 +162,13 @@ def spoil_json(change):
 @pytest.mark.parametrize(
     ("spoil", "options", "message"),
     [
-        (None, (), "either --ids or --count must say which"),
-        (None, ("--ids", "ids.txt", "--count", 3), "either --ids or --count must say which"),
-        (None, ("--count", 0), "--count must be at least 1, not 0"),
         (None, ("--count", 11), "data.toml: [train] has 10 pictures, not 11"),
-        (None, ("--count", 1, "--seed", -1), "--seed must be at least 0, not -1"),
         (None, ("--count", 1, "--split", "test"), "data.toml: there is no section [test]"),
         (lambda folder: (folder / "ids.txt").unlink(), ("--ids", "ids.txt"), "ids.txt: the file of ids does not exist"),
         (spoil_ids(b"# nothing\n"), ("--ids", "ids.txt"), "ids.txt: there is no id in it"),
-        (spoil_ids(b"\xff"), ("--ids", "ids.txt"), "ids.txt: not a text: 'utf-8' codec"),
-        (spoil_ids(b"7\n7\n"), ("--ids", "ids.txt"), "ids.txt: ids that are there twice: 7"),
-        (spoil_ids(b"7\n8\n9\n"), ("--ids", "ids.txt"), "ids.txt: 2 ids that [train] of"),
+        (spoil_ids(b"\xff"), ("--ids", "ids.txt"), "ids.txt: not a text file: 'utf-8' codec"),
+        (spoil_ids(b"7\n7\n"), ("--ids", "ids.txt"), "ids.txt: duplicate ids: 7"),
+        (spoil_ids(b"7\n8\n9\n"), ("--ids", "ids.txt"), "ids.txt: 2 ids are not in [train] of"),
         (lambda folder: (folder / "images/sub/1.png").unlink(), ("--ids", "ids.txt"), "image 7: its picture"),
         (
             spoil_json(lambda content: content["images"][1].update(file_name="../boxes.json")),
@@ -194,6 +191,22 @@ def test_what_is_refused_leaves_nothing_behind(tmp_path, monkeypatch, capsys, sp
     assert message in error
     assert len(error.splitlines()) == 1
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "either --ids or --count must say which"),
+        (("--ids", "ids.txt", "--count", 3), "either --ids or --count must say which"),
+        (("--count", 0), "--count must be at least 1, not 0"),
+        (("--count", 1, "--seed", -1), "--seed must be at least 0, not -1"),
+    ],
+)
+def test_bad_options_are_refused(tmp_path, capsys, options, message):
+    with pytest.raises(SystemExit) as exit_:
+        cut(make_data(tmp_path), tmp_path / "few", *options)
+    assert exit_.value.code == 2
+    assert message in framed(capsys)
 
 
 def test_tiny_coco_is_what_its_list_of_ids_cuts_out(tiny_coco, tmp_path):

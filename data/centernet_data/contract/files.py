@@ -65,3 +65,9 @@ def _no_new_parents_left_empty(path: Path) -> Iterator[None]:
         for folder in absent:
             with suppress(OSError):  # it holds something, or was not made
                 folder.rmdir()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file beside `path` and renames it."""
+    with written_beside(path) as beside:
+        beside.write_text(text, encoding="utf-8")

@@ -4,50 +4,84 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Precision = Literal["float32", "bfloat16"]
+from centernet_data.contract.precision import Precision, require_precision
+
+Schedule = Literal["cosine", "drops"]
+TargetMode = Literal["adaptive", "exact", "fixed"]
+Normalization = Literal["batch", "image"]
 
 
-def require_precision(precision: str) -> None:
-    """ValueError for none of `Precision`."""
-    if precision not in get_args(Precision):
-        raise ValueError(f"precision must be one of {', '.join(get_args(Precision))}, not {precision!r}")
+@dataclass(frozen=True, kw_only=True)
+class RecipeOptions:
+    """The part of a recipe that does not depend on the length of the run. ValueError for options out of range."""
 
-
-@dataclass(frozen=True)
-class Recipe:
-    """AdamW with a linear warm-up, a falling rate, clipped gradients and an average of the weights.
-
-    Behind the warm-up the rate falls to zero by a cosine, or by the two `drop_steps`. Both count optimizer steps, of
-    which each takes the mean gradient of `accumulate` batches. Weight decay is decoupled and spares biases and batch
-    normalisation; `clip_norm` bounds the norm of all gradients together. `ema_decay` is that of the weights'
-    exponential moving average, from which detectors are made; 0 makes it the weights themselves. `backbone_rate` is a
-    factor on the rate of the trunk, the part that may be pretrained; 0 freezes it, with its running statistics, by
-    which it then also normalises (as DETR does with its `lr_backbone` and `FrozenBatchNorm2d`). `precision` is
-    that in which the network computes; parameters, statistics, losses and the optimizer keep their own, float32. With
-    `remat` the trunk's blocks are computed anew for their gradients, which takes time and saves the memory of all that
-    is within them (arXiv:1604.06174).
-    `targets` and `normalization` are those of the loss.
-    """
-
-    learning_rate: float
-    total_steps: int
-    warmup_steps: int = 0
-    schedule: Literal["cosine", "drops"] = "cosine"
+    learning_rate: float = 1e-3
+    """AdamW's highest rate, reached after the warm-up."""
+    warmup: float = 0.05
+    """Share of the steps during which the rate rises."""
+    schedule: Schedule = "cosine"
+    """How the rate then falls: along a cosine to zero, or by drops to a tenth at 90/140 of the run and to a hundredth
+    at 120/140."""
     backbone_rate: float = 1.0
+    """Factor on the rate of the ResNet, for a --pretrained one. 0 freezes it, batch normalisation included."""
     weight_decay: float = 1e-4
+    """Decoupled weight decay, on kernels only."""
     clip_norm: float = 35.0
+    """Limit on the norm of all gradients together, which metrics.jsonl records as gradient_norm."""
     ema_decay: float = 0.999
+    """Decay of the moving average of the weights, which is what is evaluated and saved; it is lower in the first
+    steps. 0: the last weights alone."""
     accumulate: int = 1
+    """Batches per step, whose gradients are averaged: the effect of a large batch in the memory of a small one, except
+    that batch normalisation sees the small ones."""
     precision: Precision = "float32"
+    """Precision the network trains in. bfloat16 is for accelerators; weights, statistics and losses stay float32, and
+    so do evaluations."""
     remat: bool = False
-    targets: Literal["adaptive", "exact", "fixed"] = "adaptive"
-    normalization: Literal["batch", "image"] = "batch"
+    """Recompute the ResNet's blocks during the backward pass: less memory, more time, the same result."""
+    targets: TargetMode = "adaptive"
+    """Spread of the heatmap's peaks. adaptive: authors' formula; exact: corrected roots; fixed: one width."""
 
     def __post_init__(self):
+        for name in ("learning_rate", "clip_norm", "accumulate"):
+            require(name, getattr(self, name), 0 < getattr(self, name) < math.inf, "greater than 0 and finite")
+        for name in ("backbone_rate", "weight_decay"):
+            require(name, getattr(self, name), 0 <= getattr(self, name) < math.inf, "at least 0 and finite")
+        for name in ("warmup", "ema_decay"):
+            require(name, getattr(self, name), 0 <= getattr(self, name) < 1, "at least 0 and less than 1")
         require_precision(self.precision)
+        for name, choices in (("schedule", Schedule), ("targets", TargetMode)):
+            allowed = get_args(choices)
+            require(name, repr(getattr(self, name)), getattr(self, name) in allowed, f"one of {', '.join(allowed)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(RecipeOptions):
+    """AdamW with linear warm-up, a falling rate, clipped gradients and an average of the weights.
+
+    Steps are the optimizer's; each takes the mean gradient of `accumulate` batches. Weight decay is decoupled and
+    spares biases and batch normalisation. Detectors are made from the exponential moving average of the weights. A
+    frozen trunk normalises by its running statistics (as in DETR, with `lr_backbone` and `FrozenBatchNorm2d`). With
+    `remat` only the blocks' inputs are kept for the backward pass (arXiv:1604.06174). `targets` and `normalization` are
+    options of the loss.
+    """
+
+    total_steps: int
+    normalization: Normalization = "batch"
+
+    @property
+    def warmup_steps(self) -> int:
+        """The steps during which the rate rises."""
+        return round(self.warmup * self.total_steps)
 
     @property
     def drop_steps(self) -> tuple[int, int]:
-        """The steps from which the rate is a tenth and a hundredth: those of epochs 90 and 120 where a run of 140 is as
-        long as this one. Paper: section 5."""
+        """The steps from which the rate is a tenth and a hundredth: epochs 90 and 120 of a run of 140, scaled to the
+        length of this one. Paper: section 5."""
         return math.ceil(self.total_steps * 90 / 140), math.ceil(self.total_steps * 120 / 140)
+
+
+def require(name: str, value: object, good: bool, what: str) -> None:
+    """Raises ValueError, naming the option, unless its value is `good`."""
+    if not good:
+        raise ValueError(f"--{name.replace('_', '-')} must be {what}, not {value}")

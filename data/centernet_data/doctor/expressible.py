@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from centernet_data.contract.boxes import MOST_DETECTIONS, STRIDE
+from centernet_data.contract.model_config import Resize
 from centernet_data.dataset import Sample
-from centernet_data.imaging.geometry import Resize, fit, move_objects
+from centernet_data.imaging.geometry import fit, move_objects
 
-CELL = 4  # pixels of the input along each side
-OBJECTS_PER_PICTURE = 100  # what the detectors return, and COCO's average precision counts
 LEAST_SIDE = 1.0  # pixels: what is less high or wide in the input has vanished from it
 
 
@@ -41,17 +41,17 @@ def express(sample: Sample, input_hw: tuple[int, int], resize: Resize) -> Expres
     cells = _cells(moved, input_hw)
     first = _first_in_cell(cells)
     peaks = _peaks(cells, objects[:, 4])
-    best, rest = peaks[:OBJECTS_PER_PICTURE], peaks[OBJECTS_PER_PICTURE:]
+    best, rest = peaks[:MOST_DETECTIONS], peaks[MOST_DETECTIONS:]
     decoded = np.column_stack([objects[first[best], :4], objects[best, 4:]])
     shared = first != np.arange(len(objects))
     beyond = np.isin(np.arange(len(objects)), rest) & ~shared
     least = moved[:, 2:4].min(axis=1)
-    return Expressible(least < LEAST_SIDE, least < CELL, shared, beyond, decoded)
+    return Expressible(least < LEAST_SIDE, least < STRIDE, shared, beyond, decoded)
 
 
 def _cells(moved: Float[np.ndarray, "n 6"], input_hw: tuple[int, int]) -> Int[np.ndarray, "n 2"]:
-    grid = np.array(input_hw) // CELL
-    return np.clip(np.floor(moved[:, :2] / CELL), 0, grid - 1).astype(int)
+    grid = np.array(input_hw) // STRIDE
+    return np.clip(np.floor(moved[:, :2] / STRIDE), 0, grid - 1).astype(int)
 
 
 def _first_in_cell(cells: Int[np.ndarray, "n 2"]) -> Int[np.ndarray, "n"]:

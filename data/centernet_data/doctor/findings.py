@@ -8,9 +8,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from centernet_data.dataset import Dataset, Sample
-from centernet_data.doctor.expressible import OBJECTS_PER_PICTURE, Expressible
-from centernet_data.readers.annotations import Box, Picture, listed
+from centernet_data.contract.boxes import MOST_DETECTIONS
+from centernet_data.contract.messages import listed
+from centernet_data.dataset import AnnotatedBox, AnnotatedPicture, Dataset, Sample
+from centernet_data.doctor.expressible import Expressible
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
@@ -40,7 +41,7 @@ class Split:
     name: str
     dataset: Dataset
     samples: Sequence[Sample]
-    pictures: Sequence[Picture]
+    pictures: Sequence[AnnotatedPicture]
 
 
 def box_findings(split: Split) -> Iterator[Finding]:
@@ -53,7 +54,7 @@ def box_findings(split: Split) -> Iterator[Finding]:
             yield Finding("warning", "box given twice", message, split.name, index)
 
 
-def _given_twice(boxes: Sequence[Box]) -> Iterator[str]:
+def _given_twice(boxes: Sequence[AnnotatedBox]) -> Iterator[str]:
     boxes = [box for box in boxes if not box.ignored]
     overlaps = np.triu(_overlaps(np.array([box.corners for box in boxes], float).reshape(-1, 4)), 1)
     for first, second in np.argwhere(overlaps >= NEARLY_THE_SAME):
@@ -78,7 +79,7 @@ def _overlaps(corners: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "n n"]:
     return np.divide(both, either, out=np.zeros_like(both), where=either > 0)
 
 
-def _wrong_place(box: Box, picture: Picture) -> tuple[str, str] | None:
+def _wrong_place(box: AnnotatedBox, picture: AnnotatedPicture) -> tuple[str, str] | None:
     x_min, y_min, x_max, y_max = box.corners
     shown = f"x {x_min:g} to {x_max:g}, y {y_min:g} to {y_max:g}"
     size = f"{picture.width} x {picture.height}"
@@ -96,12 +97,12 @@ def _wrong_place(box: Box, picture: Picture) -> tuple[str, str] | None:
     )
 
 
-def _beyond(box: Box, picture: Picture) -> float:
+def _beyond(box: AnnotatedBox, picture: AnnotatedPicture) -> float:
     x_min, y_min, x_max, y_max = box.corners
     return max(-x_min, -y_min, x_max - picture.width, y_max - picture.height)
 
 
-def _fits_as_corners(box: Box, picture: Picture) -> bool:
+def _fits_as_corners(box: AnnotatedBox, picture: AnnotatedPicture) -> bool:
     """Whether what was read as (x, y, width, height) makes sense as (x_min, y_min, x_max, y_max)."""
     x_min, y_min, x_max, y_max = box.corners
     right, bottom = x_max - x_min, y_max - y_min
@@ -155,7 +156,7 @@ def size_findings(split: Split, parts: Sequence[Expressible], input_hw: tuple[in
         for kind, which, what in (
             ("object vanishes", part.vanished, "less than a pixel high or wide"),
             ("objects share a cell", part.shared, "in the cell of another (a cell can say but one size)"),
-            ("too many objects", part.beyond_the_best, f"past the best {OBJECTS_PER_PICTURE} that are returned"),
+            ("too many objects", part.beyond_the_best, f"past the best {MOST_DETECTIONS} that are returned"),
         ):
             if which.any():
                 first = _spoken(split.samples[index].objects[which.argmax()], split.dataset.classes)

@@ -1,22 +1,16 @@
 """Picture files: finding them, reading them as a viewer shows them, and refusing the damaged ones."""
 
-from __future__ import annotations
-
 import io
-import os
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from jaxtyping import UInt8
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-if TYPE_CHECKING:  # dataset.py imports this file
-    from centernet_data.dataset import Dataset
+from centernet_data.contract.messages import one_line
 
 PICTURE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
@@ -46,11 +40,15 @@ def read_image(path: str | Path, reduction: int = 1) -> UInt8[np.ndarray, "h w 3
     picture, those that hang over its right and lower edge included. ValueError, naming the file, for anything that is
     not a whole picture.
     """
+    return decode_image(picture_content(path), path, reduction)
+
+
+def picture_content(path: str | Path) -> bytes:
+    """The bytes of a picture file. Raises ValueError, naming it, if it is missing, empty, a folder or unreadable."""
     path = Path(path)
     _require_content(path)
     with _one_line_errors(path):
-        content = path.read_bytes()
-    return decode_image(content, path, reduction)
+        return path.read_bytes()
 
 
 def decode_image(content: bytes, where: str | Path, reduction: int = 1) -> UInt8[np.ndarray, "h w 3"]:
@@ -81,13 +79,19 @@ def upright_size(content: bytes, where: str) -> tuple[int, int]:
         return image.width, image.height
 
 
-def exif_orientation(path: str | Path) -> int:
-    """How the file says that its pixels are to be turned: 1 (as they are) to 8. 1 for a file that cannot be read."""
+def exif_orientation(content: bytes) -> int:
+    """How a picture file says that its pixels are to be turned: 1 (as they are) to 8. 1 for what is not a picture."""
     try:
-        with Path(path).open("rb") as file, Image.open(file) as image:
+        with Image.open(io.BytesIO(content)) as image:
             return _orientation(image)
-    except Exception:  # `read_image` says what is wrong with it
+    except Exception:  # `decode_image` says what is wrong with it
         return 1
+
+
+def picture_suffix(content: bytes, where: str) -> str:
+    """The suffix of a picture file of that content, such as ".jpg". ValueError, naming `where`, for no picture."""
+    with _one_line_errors(where), Image.open(io.BytesIO(content)) as image:
+        return {"JPEG": ".jpg", "TIFF": ".tif"}.get(image.format or "", f".{(image.format or 'png').lower()}")
 
 
 def find_pictures(paths: Iterable[str | Path]) -> list[Path]:
@@ -98,28 +102,6 @@ def find_pictures(paths: Iterable[str | Path]) -> list[Path]:
     and for a folder without pictures.
     """
     return [picture for path in paths for picture in _expand(Path(path))]
-
-
-def check_pictures(dataset: Dataset, progress: Callable[[int, int], None] | None = None) -> None:
-    """Decodes every picture of `dataset` once, so that a damaged one is found before training starts.
-
-    `progress(done, total)` is called after each picture, in the caller's thread. Raises the ValueError of the first
-    picture, by index, that cannot be read or is not of its annotated size.
-    """
-
-    def decode(index: int) -> None:
-        dataset.image(index)  # dropped at once: the pool must not hold a data set of decoded pictures
-
-    total = len(dataset)
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for done, _ in enumerate(pool.map(decode, range(total)), start=1):
-            if progress is not None:
-                progress(done, total)
-
-
-def one_line(error: BaseException) -> str:
-    """What a library's error says, in one line; its kind if it says nothing."""
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _pixels(image: Image.Image, content: bytes, reduction: int) -> UInt8[np.ndarray, "h w 3"]:

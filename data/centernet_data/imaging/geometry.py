@@ -3,18 +3,15 @@
 Pixel i covers [i, i + 1): a picture W wide reaches from 0 to W.
 """
 
-import math
-from dataclasses import dataclass
-from typing import Literal
-
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from centernet_data.contract.augmentation import Augmentation
+from centernet_data.contract.model_config import Resize
 from centernet_data.imaging.decoding import REDUCTIONS
 
 Matrix = Float[np.ndarray, "2 3"]
-Resize = Literal["letterbox", "stretch"]
 
 PADDING = (124, 116, 104)  # ImageNet's mean colour: zero, once normalised
 GREY = np.array([0.299, 0.587, 0.114])  # luma, ITU-R BT.601
@@ -99,35 +96,6 @@ def visible_share(objects: Float[np.ndarray, "n 6"], hw: tuple[int, int]) -> Flo
     centre, size = objects[:, :2], objects[:, 2:4]
     inside = np.minimum(centre + size / 2, hw) - np.maximum(centre - size / 2, 0)
     return np.maximum(inside, 0).prod(1) / size.prod(1)
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """What training changes at random in each view of a picture."""
-
-    flip: bool = True
-    """Mirror every second view from left to right."""
-    scale: tuple[float, float] = (0.6, 1.4)
-    """The side of the window that is cut out, relative to the whole picture, drawn evenly; 1 1 switches it off."""
-    shift: float = 0.2
-    """How far the window's centre moves at most, in picture widths and heights; 0 switches it off."""
-    colour: float = 0.4
-    """How far brightness, contrast and saturation move at most, relatively; 0 switches it off."""
-    lighting: float = 0.1
-    """Standard deviation of the light's colour, in the units in which photographs differ; 0 switches it off."""
-
-    def __post_init__(self):
-        if not 0 < self.scale[0] <= self.scale[1] < math.inf:
-            raise ValueError(
-                f"the augmentation's scale must be two positive numbers, the lesser first, not {self.scale}"
-            )
-        if not 0 <= self.shift < math.inf or not 0 <= self.colour < 1:
-            raise ValueError("the augmentation's shift must be at least 0, its colour at least 0 and less than 1")
-        if not 0 <= self.lighting < math.inf:
-            raise ValueError(f"the augmentation's lighting must be at least 0 and finite, not {self.lighting}")
-
-
-NO_AUGMENTATION = Augmentation(flip=False, scale=(1, 1), shift=0, colour=0, lighting=0)
 
 
 def augment_geometry(hw: tuple[int, int], augmentation: Augmentation, rng: np.random.Generator) -> Matrix:

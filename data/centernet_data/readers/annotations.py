@@ -3,57 +3,39 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from centernet_data.dataset import PictureDataset, Sample
-from centernet_data.readers.errors import STRICT, Reading
+from centernet_data.contract.boxes import clip_xyxy, xyxy_to_cyxhw
+from centernet_data.contract.messages import duplicates, listed
+from centernet_data.dataset import AnnotatedPicture, PictureDataset, Sample
+from centernet_data.readers.errors import RAISE, ErrorPolicy
 
 CROWD, DIFFICULT = "crowd regions", "difficult objects"  # what COCO's and VOC's ignored boxes are called
 
 
-class Box(NamedTuple):
-    """One annotated box; `corners` are (x_min, y_min, x_max, y_max) in pixels, not yet clipped to the picture;
-    `where` names the file and the record."""
-
-    corners: tuple[float, float, float, float]
-    label: str
-    ignored: str = ""  # what it is called, if it is one of those neither trained on nor scored
-    area: float | None = None  # None: that of the clipped box
-    where: str = ""
-
-
-class Picture(NamedTuple):
-    """One picture file and every box that was annotated in it; `height` and `width` in pixels."""
-
-    name: str
-    path: Path
-    height: int
-    width: int
-    boxes: Sequence[Box]
-
-
 def dataset_of(
-    pictures: Iterable[Picture], classes: Sequence[str], annotations: Path, reading: Reading = STRICT
+    pictures: Iterable[AnnotatedPicture], classes: Sequence[str], annotations: Path, errors: ErrorPolicy = RAISE
 ) -> PictureDataset:
     """The pictures, in their order, with the boxes of `classes`; a class's index is its place in `classes`.
 
     Boxes are clipped to their picture. Empty ones and those of other classes are left out; `notes` count these and
-    the ignored ones. ValueError, naming `annotations`, if picture files are missing and `reading` stops at mistakes.
+    the ignored ones. Raises ValueError, naming `annotations`, if picture files are missing; where errors are collected,
+    whoever reads on opens every file, and says of each what is wrong.
     """
     counts: Counter[str] = Counter()
     indices = {name: index for index, name in enumerate(classes)}
-    samples, paths = [], []
+    samples, paths, annotated = [], [], []
     for picture in pictures:
-        reading.saw(picture)
         samples.append(_sample(picture, indices, counts))
         paths.append(picture.path)
-    if reading.stops:  # who reads on opens every file, and says of each what is wrong
+        if not errors.raises:
+            annotated.append(picture)
+    if errors.raises:
         _require_files(paths, annotations)
     notes = tuple(f"{what}: {count}" for what, count in sorted(counts.items()) if count)
-    return PictureDataset(tuple(classes), samples, paths, notes)
+    return PictureDataset(tuple(classes), samples, paths, notes, annotated)
 
 
 def objects_from_corners(
@@ -64,11 +46,9 @@ def objects_from_corners(
     `corners` are rows of (x_min, y_min, x_max, y_max), clipped here to the picture of `height` x `width`. A box with
     nothing inside the picture keeps its row and has the area 0.
     """
-    x_min, y_min, x_max, y_max = np.clip(corners, 0, [width, height, width, height]).T
-    box_height, box_width = y_max - y_min, x_max - x_min
-    centre = (y_min + y_max) / 2, (x_min + x_max) / 2
-    columns = (*centre, box_height, box_width, np.asarray(class_indices, float), np.ones(len(corners)))
-    return np.stack(columns, axis=1), box_height * box_width
+    boxes = xyxy_to_cyxhw(clip_xyxy(corners, height, width))
+    labels, ones = np.asarray(class_indices, float), np.ones(len(corners))
+    return np.column_stack([boxes, labels, ones]), boxes[:, 2] * boxes[:, 3]
 
 
 def real_and_ignored(
@@ -101,17 +81,7 @@ def chosen_classes(available: Sequence[str], wanted: Sequence[str] | None, where
     return tuple(wanted)
 
 
-def duplicates(values: Iterable[object]) -> list[object]:
-    return [value for value, count in Counter(values).items() if count > 1]
-
-
-def listed(values: Sequence[object], limit: int = 10) -> str:
-    """The values with commas between them, shortened to `limit` for an error message."""
-    shown = ", ".join(str(value) for value in values[:limit])
-    return shown if len(values) <= limit else f"{shown} and {len(values) - limit} more"
-
-
-def _sample(picture: Picture, indices: dict[str, int], counts: Counter[str]) -> Sample:
+def _sample(picture: AnnotatedPicture, indices: dict[str, int], counts: Counter[str]) -> Sample:
     boxes = [box for box in picture.boxes if box.label in indices]
     corners = np.array([box.corners for box in boxes], float).reshape(-1, 4)
     class_indices = [indices[box.label] for box in boxes]

@@ -5,14 +5,15 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from centernet_data.dataset import PictureDataset, Sample
-from centernet_data.readers.annotations import CROWD, Box, Picture, chosen_classes, dataset_of, listed
-from centernet_data.readers.errors import STRICT, Reading
-from centernet_data.readers.json_records import Record, area, box_corners, coco_bbox, picture_size, read_json, shown
+from centernet_data.contract.messages import listed, shown
+from centernet_data.dataset import AnnotatedBox, AnnotatedPicture, PictureDataset
+from centernet_data.readers.annotations import CROWD, chosen_classes, dataset_of
+from centernet_data.readers.errors import RAISE, ErrorPolicy
+from centernet_data.readers.json_records import Record, area, box_corners, picture_size, read_json
 
 
 def read_coco(
-    images: Path, annotations: Path, classes: Sequence[str] | None = None, reading: Reading = STRICT
+    images: Path, annotations: Path, classes: Sequence[str] | None = None, errors: ErrorPolicy = RAISE
 ) -> PictureDataset:
     """The pictures of a COCO file, in its order, with or without objects.
 
@@ -20,28 +21,28 @@ def read_coco(
     without these in the file's `categories`; the ids may have gaps. Crowds go to `ignored`. Boxes are clipped to
     their picture; `areas` are the file's (there, the area of the outline), or else those of the clipped boxes.
     ValueError, naming the file and the record, for whatever is missing, malformed or contradictory; what is wrong
-    with one record alone goes to `reading`.
+    with one record alone goes to `errors`.
     """
     content = read_json(annotations, "COCO")
     image_records, box_records, category_records = (
-        read_records(content, key, annotations, reading) for key in ("images", "annotations", "categories")
+        read_records(content, key, annotations, errors) for key in ("images", "annotations", "categories")
     )
-    names = _category_names(category_records, annotations, reading)
+    names = _category_names(category_records, annotations, errors)
     chosen = chosen_classes(list(dict.fromkeys(names.values())), classes, annotations)
-    images_by_id = by_id(image_records, reading)
-    boxes = _boxes_by_image(box_records, images_by_id, names, reading)
+    images_by_id = by_id(image_records, errors)
+    boxes = _boxes_by_image(box_records, images_by_id, names, errors)
     if not images.is_dir():
         raise ValueError(f"{images}: the folder of the pictures does not exist")
-    pictures = _pictures(images, images_by_id, boxes, reading)
-    return dataset_of(pictures, chosen, annotations, reading)
+    pictures = _pictures(images, images_by_id, boxes, errors)
+    return dataset_of(pictures, chosen, annotations, errors)
 
 
-def read_records(content: Record, key: str, path: Path, reading: Reading = STRICT) -> list[Record]:
+def read_records(content: Record, key: str, path: Path, errors: ErrorPolicy = RAISE) -> list[Record]:
     """The "images", "annotations" or "categories" of a COCO file, whichever `key` says."""
     singular = {"images": "image", "annotations": "annotation", "categories": "category"}[key]
     records = []
     for index, values in enumerate(content.get(key, list)):
-        with reading:
+        with errors:
             place = f"{singular} {values['id']}" if _has_id(values) else f"{key}[{index}]"
             records.append(Record(values, f"{path}: {place}"))
     return records
@@ -51,11 +52,11 @@ def _has_id(values: object) -> bool:
     return isinstance(values, dict) and isinstance(values.get("id"), (int, str))
 
 
-def by_id(records: Sequence[Record], reading: Reading = STRICT) -> dict[int | str, Record]:
+def by_id(records: Sequence[Record], errors: ErrorPolicy = RAISE) -> dict[int | str, Record]:
     """The records by their ids, which must not repeat."""
     found = {}
     for record in records:
-        with reading:
+        with errors:
             key = record.get("id", (int, str))
             if key in found:
                 raise record.error("this id is there twice")
@@ -63,33 +64,17 @@ def by_id(records: Sequence[Record], reading: Reading = STRICT) -> dict[int | st
     return found
 
 
-def annotations_of(sample: Sample, image_id: int) -> list[dict]:
-    """A sample's rows as COCO's "annotations" but for their ids: `ignored` as crowds, category_id 1 for class 0."""
-    areas = [*sample.areas.tolist(), *(sample.ignored[:, 2] * sample.ignored[:, 3]).tolist()]
-    rows = [*sample.objects.tolist(), *sample.ignored.tolist()]
-    return [
-        {
-            "image_id": image_id,
-            "category_id": int(row[4]) + 1,
-            "bbox": coco_bbox(row),
-            "area": area,
-            "iscrowd": int(number >= len(sample.objects)),
-        }
-        for number, (row, area) in enumerate(zip(rows, areas, strict=True))
-    ]
-
-
-def _category_names(records: Sequence[Record], path: Path, reading: Reading) -> dict[int | str, str]:
+def _category_names(records: Sequence[Record], path: Path, errors: ErrorPolicy) -> dict[int | str, str]:
     names = {}
-    for key, record in by_id(records, reading).items():
-        with reading:
+    for key, record in by_id(records, errors).items():
+        with errors:
             name = record.get("name", str)
             repeated = name in names.values()
             names[key] = name  # kept even so, for else every box of this category would be one more mistake
             if repeated:
                 raise record.error(f"the name '{name}' is there twice")
     if gaps := _gaps([key for key in names if isinstance(key, int)]):
-        reading.remark(
+        errors.remark(
             f"{path}: the category ids leave out {listed(gaps)}; a class's index is its place in the file, not its id"
         )
     return names
@@ -104,11 +89,11 @@ def _gaps(ids: Sequence[int]) -> list[str]:
 
 
 def _boxes_by_image(
-    records: Sequence[Record], images: Collection[int | str], names: dict[int | str, str], reading: Reading
-) -> dict[int | str, list[Box]]:
+    records: Sequence[Record], images: Collection[int | str], names: dict[int | str, str], errors: ErrorPolicy
+) -> dict[int | str, list[AnnotatedBox]]:
     boxes = defaultdict(list)
     for record in records:
-        with reading:
+        with errors:
             image_id, category_id = record.get("image_id", (int, str)), record.get("category_id", (int, str))
             record.get("id", (int, str))
             if image_id not in images:
@@ -116,7 +101,7 @@ def _boxes_by_image(
             if category_id not in names:
                 raise record.error(f"its category_id {category_id!r} is not among the categories")
             ignored = CROWD if _is_crowd(record) else ""
-            box = Box(box_corners(record), names[category_id], ignored, area(record), record.where)
+            box = AnnotatedBox(box_corners(record), names[category_id], ignored, area(record), record.where)
             boxes[image_id].append(box)
     return boxes
 
@@ -129,9 +114,9 @@ def _is_crowd(record: Record) -> bool:
 
 
 def _pictures(
-    folder: Path, images: dict[int | str, Record], boxes: dict[int | str, list[Box]], reading: Reading
-) -> Iterator[Picture]:
+    folder: Path, images: dict[int | str, Record], boxes: dict[int | str, list[AnnotatedBox]], errors: ErrorPolicy
+) -> Iterator[AnnotatedPicture]:
     for key, record in images.items():
-        with reading:
+        with errors:
             name, (height, width) = record.get("file_name", str), picture_size(record)
-            yield Picture(name, folder / name, height, width, boxes.get(key, []))
+            yield AnnotatedPicture(name, folder / name, height, width, boxes.get(key, []))

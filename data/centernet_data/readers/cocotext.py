@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from centernet_data.dataset import PictureDataset
-from centernet_data.readers.annotations import Box, Picture, chosen_classes, dataset_of, listed
-from centernet_data.readers.errors import STRICT, Reading
-from centernet_data.readers.json_records import Record, area, box_corners, picture_size, read_json, shown
+from centernet_data.contract.messages import listed, shown
+from centernet_data.contract.words import LEAST_AREA, ONE_CLASS
+from centernet_data.dataset import AnnotatedBox, AnnotatedPicture, PictureDataset
+from centernet_data.readers.annotations import chosen_classes, dataset_of
+from centernet_data.readers.errors import RAISE, ErrorPolicy
+from centernet_data.readers.json_records import Record, area, box_corners, picture_size, read_json
 
-ONE_CLASS = ("text",)
 WORD_CLASSES = ("machine printed", "handwritten", "others")
 LEGIBILITY = ("legible", "illegible")
-LEAST_AREA = 1 / 32**2
 
 
 def read_cocotext(
@@ -23,7 +23,7 @@ def read_cocotext(
     classes: Sequence[str] | None = None,
     ignore_illegible: bool = True,
     least_area: float = LEAST_AREA,
-    reading: Reading = STRICT,
+    errors: ErrorPolicy = RAISE,
 ) -> PictureDataset:
     """The pictures of a COCO-Text file whose 'set' is `split`, in its order, with or without words.
 
@@ -32,39 +32,41 @@ def read_cocotext(
     `ignore_illegible` is false) or smaller than the share `least_area` of their picture, which is measured on the box
     inside the picture. `areas` are the file's. Pictures that are not in the folder are left out; `notes` count all of
     this. ValueError, naming the file and the record, for whatever is missing, malformed or contradictory, and if none
-    of the pictures is there; what is wrong with one record alone goes to `reading`.
+    of the pictures is there; what is wrong with one record alone goes to `errors`.
     """
     content = read_json(annotations, "COCO-Text")
-    image_records, word_records = (_records(content, key, annotations, reading) for key in ("imgs", "anns"))
+    image_records, word_records = (_records(content, key, annotations, errors) for key in ("imgs", "anns"))
     if not images.is_dir():
         raise ValueError(f"{images}: the folder of the pictures does not exist")
     by_class = classes is not None and tuple(classes) != ONE_CLASS
     chosen = chosen_classes(WORD_CLASSES, classes, annotations) if by_class else ONE_CLASS
-    words = _words_by_image(word_records, image_records, reading)
+    words = _words_by_image(word_records, image_records, errors)
     pictures = []
-    for key in _keys_of_split(image_records, split, annotations, reading):
-        with reading:
+    for key in _keys_of_split(image_records, split, annotations, errors):
+        with errors:
             name, (height, width) = image_records[key].get("file_name", str), picture_size(image_records[key])
             boxes = []
             for word in words[key]:
-                with reading:
+                with errors:
                     boxes.append(_box(word, height, width, by_class, ignore_illegible, least_area))
-            pictures.append(Picture(name, images / name, height, width, boxes))
-    return _dataset_of_those_there(pictures, chosen, images, annotations, reading)
+            pictures.append(AnnotatedPicture(name, images / name, height, width, boxes))
+    return _dataset_of_those_there(pictures, chosen, images, annotations, errors)
 
 
-def _records(content: Record, section: str, path: Path, reading: Reading) -> dict[str, Record]:
+def _records(content: Record, section: str, path: Path, errors: ErrorPolicy) -> dict[str, Record]:
     records = {}
     for key, values in content.get(section, dict).items():
-        with reading:
+        with errors:
             records[key] = Record(values, f"{path}: {section}['{key}']")
     return records
 
 
-def _words_by_image(words: dict[str, Record], images: dict[str, Record], reading: Reading) -> dict[str, list[Record]]:
+def _words_by_image(
+    words: dict[str, Record], images: dict[str, Record], errors: ErrorPolicy
+) -> dict[str, list[Record]]:
     by_image = defaultdict(list)
     for word in words.values():
-        with reading:
+        with errors:
             image_id = word.get("image_id", (int, str))
             if str(image_id) not in images:
                 raise word.error(f"its image_id {image_id!r} is not among the imgs")
@@ -72,10 +74,10 @@ def _words_by_image(words: dict[str, Record], images: dict[str, Record], reading
     return by_image
 
 
-def _keys_of_split(images: dict[str, Record], split: str, path: Path, reading: Reading) -> list[str]:
+def _keys_of_split(images: dict[str, Record], split: str, path: Path, errors: ErrorPolicy) -> list[str]:
     sets = {}
     for key, record in images.items():
-        with reading:
+        with errors:
             sets[key] = record.get("set", str)
     if split not in sets.values():
         raise ValueError(
@@ -84,7 +86,9 @@ def _keys_of_split(images: dict[str, Record], split: str, path: Path, reading: R
     return [key for key, name in sets.items() if name == split]
 
 
-def _box(word: Record, height: int, width: int, by_class: bool, ignore_illegible: bool, least_area: float) -> Box:
+def _box(
+    word: Record, height: int, width: int, by_class: bool, ignore_illegible: bool, least_area: float
+) -> AnnotatedBox:
     corners, kind = box_corners(word), _one_of(word, "class", WORD_CLASSES)
     inside = max(0, min(corners[2], width) - max(corners[0], 0)) * max(0, min(corners[3], height) - max(corners[1], 0))
     ignored = ""
@@ -92,7 +96,7 @@ def _box(word: Record, height: int, width: int, by_class: bool, ignore_illegible
         ignored = "illegible words"
     elif inside < least_area * height * width:
         ignored = f"words smaller than {least_area:.3g} of their picture"
-    return Box(corners, kind if by_class else ONE_CLASS[0], ignored, area(word), word.where)
+    return AnnotatedBox(corners, kind if by_class else ONE_CLASS[0], ignored, area(word), word.where)
 
 
 def _one_of(word: Record, key: str, values: Sequence[str]) -> str:
@@ -103,14 +107,14 @@ def _one_of(word: Record, key: str, values: Sequence[str]) -> str:
 
 
 def _dataset_of_those_there(
-    pictures: Sequence[Picture], classes: Sequence[str], images: Path, annotations: Path, reading: Reading
+    pictures: Sequence[AnnotatedPicture], classes: Sequence[str], images: Path, annotations: Path, errors: ErrorPolicy
 ) -> PictureDataset:
     there = [picture for picture in pictures if picture.path.is_file()]
     if pictures and not there:
         raise ValueError(
             f"{annotations}: none of its {len(pictures)} pictures is in {images}, the first is {pictures[0].name}"
         )
-    dataset = dataset_of(there, classes, annotations, reading)
+    dataset = dataset_of(there, classes, annotations, errors)
     missing = len(pictures) - len(there)
     note = (f"pictures left out because they are not in {images}: {missing}",) if missing else ()
     return replace(dataset, notes=(*dataset.notes, *note))

@@ -2,15 +2,16 @@
 
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
+
+from centernet_data.contract.messages import shown
 
 _KINDS = {
     int: "a whole number",
-    str: "a text",
+    str: "a string",
     list: "a list",
     dict: "an object",
-    (int, str): "a whole number or a text",
+    (int, str): "a whole number or a string",
 }
 
 
@@ -65,12 +66,6 @@ def box_corners(record: Record) -> tuple[float, float, float, float]:
     return x, y, x + width, y + height
 
 
-def coco_bbox(row: Sequence[float]) -> list[float]:
-    """COCO's 'bbox' [x, y, width, height] of a row that begins (y_centre, x_centre, height, width)."""
-    y, x, height, width = row[:4]
-    return [x - width / 2, y - height / 2, width, height]
-
-
 def area(record: Record) -> float | None:
     """The record's 'area', None if it has none. ValueError, naming the record, for what is no area."""
     value = record.values.get("area")
@@ -85,12 +80,6 @@ def picture_size(record: Record) -> tuple[int, int]:
     if height <= 0 or width <= 0:
         raise record.error(f"its size should be positive, but is {width} x {height} (width x height)")
     return height, width
-
-
-def shown(value: object) -> str:
-    """The value as an error message shows it: one line, not too long."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _is_number(value: object) -> bool:

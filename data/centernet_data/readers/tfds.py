@@ -10,9 +10,11 @@ from types import ModuleType
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from centernet_data.dataset import Sample, SamplesInMemory
-from centernet_data.imaging.decoding import decode_image, one_line, upright_size
-from centernet_data.readers.annotations import CROWD, DIFFICULT, listed, objects_from_corners, real_and_ignored
+from centernet_data.contract.messages import listed, one_line
+from centernet_data.dataset import AnnotatedPicture, Sample, SamplesInMemory
+from centernet_data.imaging.decoding import decode_image, upright_size
+from centernet_data.readers.annotations import CROWD, DIFFICULT, objects_from_corners, real_and_ignored
+from centernet_data.readers.errors import RAISE, ErrorPolicy
 
 PREFIX = "tfds:"
 NOTES = "centernet_notes"  # in the data set's metadata: by split, what was left out when it was prepared here
@@ -77,7 +79,7 @@ class Records:
         """All that is needed of this record; the picture as its file's bytes."""
         return self._parsed(index, self.features)
 
-    def picture(self, index: int) -> bytes:
+    def content(self, index: int) -> bytes:
         """The content of this record's picture file; its objects are not looked at."""
         return self._parsed(index, self.picture_features)["image"]
 
@@ -98,21 +100,28 @@ class TfdsDataset(SamplesInMemory):
     """
 
     records: Records
+    kept: Sequence[int]  # which record each sample is
     notes: tuple[str, ...] = ()
+    annotated: Sequence[AnnotatedPicture] = ()
 
-    def image(self, index: int, reduction: int = 1) -> UInt8[np.ndarray, "h w 3"]:
+    def content(self, index: int) -> bytes:
+        """The content of the picture's file. Raises ValueError, naming its file and record, if it cannot be read."""
+        return self.records.content(self.kept[index])
+
+    def picture(self, index: int, reduction: int = 1) -> UInt8[np.ndarray, "h w 3"]:
         """The picture as uint8 RGB. ValueError, naming its file and record, if it cannot be read."""
-        return decode_image(self.records.picture(index), self.records.where(index), reduction)
+        return decode_image(self.content(index), self.records.where(self.kept[index]), reduction)
 
 
-def read_tfds(data: str, split: str) -> TfdsDataset:
+def read_tfds(data: str, split: str, errors: ErrorPolicy = RAISE) -> TfdsDataset:
     """One split of the data set `data`, which is "tfds:" and its name in TFDS's data folder or its own folder.
 
     It must be in ArrayRecord files and have the features image, objects/bbox and objects/label. Objects that are
     `is_crowd` or `is_difficult` go to `ignored`; `areas` are `objects/area`, or else those of the clipped boxes. Where
     TFDS's pictures carry an EXIF orientation, the boxes are taken to be those of the picture as a viewer shows it.
     "val" is also found as "validation" or "test". Every record is read once, so that damaged ones are found here.
-    ValueError, naming the folder, or the file and the record, for whatever is absent, damaged or malformed.
+    ValueError, naming the folder, or the file and the record, for whatever is absent, damaged or malformed; what is
+    wrong with one record alone goes to `errors`.
     """
     builder = _open(data)
     name = _own_name(builder, split)
@@ -123,15 +132,17 @@ def read_tfds(data: str, split: str) -> TfdsDataset:
     classes = tuple(features["objects"].feature["label"].names)
     records = Records.of(builder, name, features)
     counts: Counter[str] = Counter()
-    samples = [
-        _sample(records.annotation(i), f"{name}-{i:06}", records.where(i), classes, counts) for i in range(len(records))
-    ]
+    samples, kept = [], []
+    for i in range(len(records)):
+        with errors:
+            samples.append(_sample(records.annotation(i), f"{name}-{i:06}", records.where(i), classes, counts))
+            kept.append(i)
     notes = [] if name == split else [f"TFDS's split '{name}' stands for '{split}'"]
     if classes == tuple(str(index) for index in range(len(classes))):
         notes.append("the classes have no names, so their numbers stand for them")
     counted = [f"{what}: {count}" for what, count in sorted(counts.items()) if count]
-    kept = _notes_of_preparation(builder, name)
-    return TfdsDataset(classes, samples, records, (*notes, *(counted if kept is None else kept)))
+    prepared = _notes_of_preparation(builder, name)
+    return TfdsDataset(classes, samples, records, kept, (*notes, *(counted if prepared is None else prepared)))
 
 
 def tfds_splits(data: str) -> tuple[str, ...]:

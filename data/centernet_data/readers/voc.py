@@ -1,28 +1,32 @@
 """Data sets in Pascal VOC's layout, one XML file per picture."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-from centernet_data.dataset import PictureDataset
-from centernet_data.readers.annotations import DIFFICULT, Box, Picture, chosen_classes, dataset_of, duplicates, listed
-from centernet_data.readers.errors import STRICT, Reading
+from centernet_data.contract.messages import duplicates, listed
+from centernet_data.dataset import AnnotatedBox, AnnotatedPicture, PictureDataset
+from centernet_data.readers.annotations import DIFFICULT, chosen_classes, dataset_of
+from centernet_data.readers.errors import RAISE, ErrorPolicy
 
 
-def read_voc(root: Path, split: str, classes: Sequence[str] | None = None, reading: Reading = STRICT) -> PictureDataset:
+def read_voc(
+    root: Path, split: str, classes: Sequence[str] | None = None, errors: ErrorPolicy = RAISE
+) -> PictureDataset:
     """The pictures of `root`/ImageSets/Main/`split`.txt, in its order, with or without objects.
 
     VOC counts pixels from 1 and includes the last one, so an object covers [xmin - 1, xmax] x [ymin - 1, ymax] in
     continuous coordinates. Boxes are clipped to their picture. Objects that are `difficult` go to `ignored`. A class's
     index is its place in `classes`, or without these in the sorted names of all of `root`/Annotations, so that every
     split agrees. ValueError, naming the file and the object, for whatever is missing, malformed or contradictory;
-    what is wrong with one picture or object alone goes to `reading`.
+    what is wrong with one picture or object alone goes to `errors`.
     """
-    names = _split_names(root, split, reading)
-    chosen = chosen_classes(_all_classes(root / "Annotations", reading), classes, root / "Annotations")
-    pictures = _pictures(root, names, reading)
-    return dataset_of(pictures, chosen, _split_file(root, split), reading)
+    names = _split_names(root, split, errors)
+    annotations = _read_all(root / "Annotations", errors)
+    chosen = chosen_classes(_all_classes(annotations.values(), errors), classes, root / "Annotations")
+    pictures = _pictures(root, names, annotations, errors)
+    return dataset_of(pictures, chosen, _split_file(root, split), errors)
 
 
 class _Element:
@@ -60,7 +64,7 @@ def _split_file(root: Path, split: str) -> Path:
     return root / "ImageSets" / "Main" / f"{split}.txt"
 
 
-def _split_names(root: Path, split: str, reading: Reading) -> list[str]:
+def _split_names(root: Path, split: str, errors: ErrorPolicy) -> list[str]:
     path = _split_file(root, split)
     for folder in (root, path.parent, root / "Annotations", root / "JPEGImages"):
         if not folder.is_dir():
@@ -73,19 +77,27 @@ def _split_names(root: Path, split: str, reading: Reading) -> list[str]:
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not a text: {error}") from error
     names = [line.strip() for line in lines if line.strip()]
-    with reading:
+    with errors:
         if repeated := duplicates(names):
             raise ValueError(f"{path}: pictures that are there twice: {listed(repeated)}")
     return list(dict.fromkeys(names))
 
 
-def _all_classes(annotations: Path, reading: Reading) -> list[str]:
+def _read_all(folder: Path, errors: ErrorPolicy) -> dict[str, _Element]:
+    """Every annotation file of the folder, by the name of its picture."""
+    annotations = {}
+    for file in sorted(folder.glob("*.xml")):
+        with errors:
+            annotations[file.stem] = _read_xml(file)
+    return annotations
+
+
+def _all_classes(annotations: Iterable[_Element], errors: ErrorPolicy) -> list[str]:
     names = set()
-    for file in sorted(annotations.glob("*.xml")):
-        with reading:
-            for item in _read_xml(file).objects():
-                with reading:
-                    names.add(item.text("name"))
+    for annotation in annotations:
+        for item in annotation.objects():
+            with errors:
+                names.add(item.text("name"))
     return sorted(names)
 
 
@@ -98,13 +110,15 @@ def _read_xml(path: Path) -> _Element:
         raise ValueError(f"{path}: not XML: {error}") from error
 
 
-def _pictures(root: Path, names: Sequence[str], reading: Reading) -> Iterator[Picture]:
+def _pictures(
+    root: Path, names: Sequence[str], annotations: Mapping[str, _Element], errors: ErrorPolicy
+) -> Iterator[AnnotatedPicture]:
     for name in names:
-        with reading:
-            annotation = _read_xml(root / "Annotations" / f"{name}.xml")
+        with errors:
+            annotation = annotations.get(name) or _read_xml(root / "Annotations" / f"{name}.xml")
             path = _picture_path(root / "JPEGImages", annotation, name)
             height, width = _size(annotation, "height"), _size(annotation, "width")
-            yield Picture(path.name, path, height, width, _boxes(annotation, reading))
+            yield AnnotatedPicture(path.name, path, height, width, _boxes(annotation, errors))
 
 
 def _picture_path(folder: Path, annotation: _Element, name: str) -> Path:
@@ -121,20 +135,20 @@ def _size(annotation: _Element, side: str) -> int:
     return int(value)
 
 
-def _boxes(annotation: _Element, reading: Reading) -> list[Box]:
+def _boxes(annotation: _Element, errors: ErrorPolicy) -> list[AnnotatedBox]:
     boxes = []
     for item in annotation.objects():
-        with reading:
+        with errors:
             boxes.append(_box(item))
     return boxes
 
 
-def _box(item: _Element) -> Box:
+def _box(item: _Element) -> AnnotatedBox:
     x_min, y_min, x_max, y_max = (item.number(f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax"))
     if x_max < x_min - 1 or y_max < y_min - 1:
         raise item.error(f"its box is reversed: xmin {x_min:g}, ymin {y_min:g}, xmax {x_max:g}, ymax {y_max:g}")
     ignored = DIFFICULT if _is_difficult(item) else ""
-    return Box((x_min - 1, y_min - 1, x_max, y_max), item.text("name"), ignored, where=item.where)
+    return AnnotatedBox((x_min - 1, y_min - 1, x_max, y_max), item.text("name"), ignored, where=item.where)
 
 
 def _is_difficult(item: _Element) -> bool:

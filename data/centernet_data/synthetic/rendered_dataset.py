@@ -31,6 +31,7 @@ class RenderedDataset:
     least_side: ClassVar[int]
     most_objects: ClassVar[int]
     notes: ClassVar[tuple[str, ...]] = ()
+    annotated: ClassVar[tuple[()]] = ()
 
     def __post_init__(self):
         if self.split not in SPLIT_NUMBERS:
@@ -45,9 +46,12 @@ class RenderedDataset:
     def __len__(self) -> int:
         return self.default_counts[self.split] if self.count is None else self.count
 
-    def image(self, index: int, reduction: int = 1) -> UInt8[np.ndarray, "h w 3"]:
+    def picture(self, index: int, reduction: int = 1) -> UInt8[np.ndarray, "h w 3"]:
         """Scene `index` as uint8 RGB. IndexError outside 0 .. len - 1."""
         return average_blocks(self.scene(index), reduction, reduction)
+
+    def content(self, index: int) -> None:
+        """Rendered scenes lie in no file."""
 
     def scene_seed(self, index: int) -> tuple[int, int, int]:
         """What seeds the random numbers of scene `index`. IndexError outside 0 .. len - 1."""

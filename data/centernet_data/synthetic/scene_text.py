@@ -12,8 +12,8 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import UInt8
 
+from centernet_data.contract.words import LEAST_AREA, ONE_CLASS
 from centernet_data.dataset import Sample
-from centernet_data.readers.cocotext import LEAST_AREA, ONE_CLASS
 from centernet_data.synthetic.rendered_dataset import RenderedDataset
 from centernet_data.synthetic.text_layout import MOST_WORDS, Block, Word, layout
 from centernet_data.synthetic.text_look import render

@@ -4,53 +4,54 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from centernet.config import Prepare, name_of_data
 from centernet_data.contract.files import folder_written_beside
-from centernet_data.dataset import Dataset, PictureDataset, Sample
-from centernet_data.imaging.decoding import check_pictures
+from centernet_data.dataset import Dataset, Sample, check_pictures, is_stored
 from centernet_data.readers.tfds import EXACT_BOX, NOTES, PREFIX, import_tfds, is_tfds
-from centernet_data.source import open_splits
+from centernet_data.source import name_of_data, open_splits
 
 VERSION = "1.0.0"
 PICTURES_PER_FILE = 1024  # 160 MB of COCO's
 
 
-def prepare(config: Prepare) -> Path:
-    """Writes every split of a data set into one TFDS data set; returns its folder, `tfds_dir`/name/1.0.0.
+class Prepared(NamedTuple):
+    """Where a data set was written, what `--data` calls it, and the splits that it was made from."""
 
-    Picture files go in as they are, rendered pictures as PNG. ValueError, before anything is written, for bad data,
-    damaged pictures, names that TFDS cannot hold, and a folder that is there already, unless it may be overwritten.
+    folder: Path
+    data: str
+    splits: dict[str, Dataset]
+
+
+def write_tfds(data: str, tfds_dir: Path, name: str | None = None, overwrite: bool = False) -> Prepared:
+    """Writes every split of a data set into one TFDS data set, `tfds_dir`/name/1.0.0.
+
+    Picture files are stored as they are, rendered pictures as PNG. Raises ValueError, before anything is written, for
+    bad data, damaged pictures, names that TFDS cannot hold, and a folder that exists, unless it may be overwritten.
     """
     import_tfds()
-    if is_tfds(config.data):
-        raise ValueError(f"{config.data}: this is a TFDS data set already")
-    name = _name(config)
-    folder = config.tfds_dir / name / VERSION
-    if config.tfds_dir.exists() and not config.tfds_dir.is_dir():
-        raise ValueError(f"{config.tfds_dir}: a file, not a folder")
-    if folder.exists() and not config.overwrite:
-        raise ValueError(f"{folder}: is there already; choose another --name or give --overwrite")
-    splits = open_splits(config.data)
-    _require_names(config.data, splits)
+    if is_tfds(data):
+        raise ValueError(f"{data}: this is already a TFDS data set")
+    name = _checked_name(name or re.sub(r"\W", "_", name_of_data(data), flags=re.ASCII))
+    folder = tfds_dir / name / VERSION
+    if tfds_dir.exists() and not tfds_dir.is_dir():
+        raise ValueError(f"{tfds_dir}: a file, not a folder")
+    if folder.exists() and not overwrite:
+        raise ValueError(f"{folder}: exists already; choose another --name or give --overwrite")
+    splits = open_splits(data)
+    _require_names(data, splits)
     for dataset in splits.values():
-        if isinstance(dataset, PictureDataset):
+        if is_stored(dataset):
             check_pictures(dataset)
-    with folder_written_beside(folder, config.overwrite) as beside:
+    with folder_written_beside(folder, overwrite) as beside:
         _write(beside, name, splits)
-    for split, dataset in splits.items():
-        print(f"{split}: {len(dataset)} pictures")
-        for note in dataset.notes:
-            print(f"  {note}")
-    print(f"the data set is in {folder}; read it with --data {PREFIX}{config.tfds_dir / name}")
-    return folder
+    return Prepared(folder, f"{PREFIX}{tfds_dir / name}", splits)
 
 
-def _name(config: Prepare) -> str:
-    name = config.name or re.sub(r"\W", "_", name_of_data(config.data), flags=re.ASCII)
+def _checked_name(name: str) -> str:
     if not re.fullmatch(r"[a-zA-Z]\w*", name, re.ASCII):
         raise ValueError(f"--name: TFDS wants a letter, then letters, digits and _, not '{name}'")
     return name
@@ -151,8 +152,9 @@ def _shares(row: np.ndarray, sample: Sample) -> np.ndarray:
 
 
 def _content(dataset: Dataset, index: int) -> bytes:
-    if isinstance(dataset, PictureDataset):
-        return dataset.paths[index].read_bytes()
-    file = io.BytesIO()
-    Image.fromarray(dataset.image(index)).save(file, "PNG")
-    return file.getvalue()
+    content = dataset.content(index)
+    if content is None:
+        file = io.BytesIO()
+        Image.fromarray(dataset.picture(index)).save(file, "PNG")
+        content = file.getvalue()
+    return content

@@ -1,0 +1,111 @@
+"""The settings of a training run: the options of `centernet train`, and what its config.toml holds."""
+
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from centernet.options import Backend, ImageSize, height_and_width, require_image_size
+from centernet_data.contract.augmentation import Augmentation
+from centernet_data.contract.model_config import Resize
+from centernet_data.contract.recipe import RecipeOptions, require
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a training run. Raises ValueError for settings out of range, or that do not go together."""
+
+    preset: Literal["tiny_coco", "coco", "voc", "cocotext"] | None = None
+    """Other defaults, for a known data set; --preset NAME --help shows them and where they come from."""
+    data: str = "shapes"
+    """A built-in data set (shapes, scene-text), a TOML file that describes one (COCO, COCO-Text or VOC format; see
+    docs/data.md), or tfds:NAME or tfds:FOLDER for one that TFDS keeps in ArrayRecord files."""
+    out: Path | None = None
+    """Folder for the run; runs/NAME-OF-DATA if not given."""
+    overwrite: bool = False
+    """Replace a run that is already in that folder."""
+    resume: bool = False
+    """Continue the run in that folder from its newest checkpoint; from the beginning if it has none."""
+    checkpoint_every: int = 100
+    """Steps between checkpoints; a run also saves its state when it is told to stop."""
+    epochs: float = 3
+    """How often each picture is shown."""
+    evaluate_every: int = 0
+    """Epochs between evaluations on the validation split; 0: only at the end. The best checkpoint is kept."""
+    flip_test: bool = False
+    """Evaluate each picture together with its mirror image, averaging heatmaps and sizes; takes twice the time."""
+    batch_size: int = 16
+    """Pictures per batch."""
+    image_size: ImageSize = (64,)
+    """Size of the network's input in pixels, one number for a square; multiples of 32."""
+    resize: Resize = "letterbox"
+    """How pictures are fitted into it: letterbox keeps their aspect ratio, stretch does not."""
+    depth: Literal[18, 34] = 18
+    """Layers of the ResNet."""
+    pretrained: Path | None = None
+    """A torchvision-format ResNet file (.pth or .safetensors) of that depth to start from."""
+    recipe: Annotated[RecipeOptions, tyro.conf.OmitArgPrefixes] = field(default_factory=RecipeOptions)
+    augment: bool = True
+    """Change each view of a picture file at random, as set below; rendered scenes vary by themselves."""
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    tensorboard: bool = False
+    """Also write what metrics.jsonl holds, and pictures of predictions, for TensorBoard, into the run's tensorboard/
+    (pip install -e ".[tensorboard]")."""
+    seed: int = 0
+    """Seed of weights, order and augmentation; the same seed gives the same run."""
+    workers: int = 0
+    """Processes that make the batches; 0: threads of this one. The batches are the same (`centernet data bench`)."""
+    coordinator: str | None = None
+    """To train in several processes, all started alike: HOST:PORT of the first, or auto where SLURM, MPI or a TPU pod
+    provides it and the next two."""
+    processes: int | None = None
+    """How many processes there are."""
+    process: int | None = None
+    """Which of them this is, from 0."""
+    backend: Backend = "jax"
+    """Which of the two backends trains."""
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size", "checkpoint_every"):
+            require(name, getattr(self, name), 0 < getattr(self, name) < math.inf, "greater than 0 and finite")
+        for name in ("seed", "workers", "evaluate_every"):
+            require(name, getattr(self, name), getattr(self, name) >= 0, "at least 0")
+        require_image_size(self.image_size)
+        if self.recipe.backbone_rate == 0 and not self.pretrained:
+            raise ValueError("--backbone-rate 0 freezes the ResNet, so it needs a --pretrained one")
+        if self.resume and self.overwrite:
+            raise ValueError("--resume continues a run and --overwrite replaces it; give one of them")
+        self._require_all_of_the_processes()
+
+    def _require_all_of_the_processes(self) -> None:
+        told = (self.processes, self.process)
+        if (self.coordinator in (None, "auto")) != (told == (None, None)) or (None in told) != (told == (None, None)):
+            raise ValueError("--processes and --process go with --coordinator HOST:PORT, all three or none")
+        if self.processes is not None and self.process is not None and not 0 <= self.process < self.processes:
+            raise ValueError(f"--process must be from 0 to {self.processes - 1}, not {self.process}")
+
+    @property
+    def hw(self) -> tuple[int, int]:
+        """The input's (height, width)."""
+        return height_and_width(self.image_size)
+
+    @property
+    def run_folder(self) -> Path:
+        """Where the run lies."""
+        from centernet_data.source import name_of_data
+
+        return self.out or Path("runs") / name_of_data(self.data)
+
+    def as_toml(self) -> dict:
+        """The settings in TOML's types, those of the recipe beside the others; what is not given is left out."""
+        settings = asdict(self)
+        recipe = settings.pop("recipe")
+        return _plain({**settings, **recipe})
+
+
+def _plain(value):
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items() if item is not None}
+    return str(value) if isinstance(value, Path) else value

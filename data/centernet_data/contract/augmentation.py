@@ -1,0 +1,33 @@
+"""What training changes at random in each view of a picture."""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes to each view of a picture. Raises ValueError for options out of range."""
+
+    flip: bool = True
+    """Mirror every second view from left to right."""
+    scale: tuple[float, float] = (0.6, 1.4)
+    """Side of the window that is cut out, relative to the whole picture, drawn uniformly; 1 1 turns it off."""
+    shift: float = 0.2
+    """Farthest shift of the window's centre, in picture widths and heights; 0 turns it off."""
+    colour: float = 0.4
+    """Largest relative change of brightness, contrast and saturation; 0 turns it off."""
+    lighting: float = 0.1
+    """Standard deviation of the colour of the light, along the colour axes of natural photographs; 0 turns it off."""
+
+    def __post_init__(self):
+        if not 0 < self.scale[0] <= self.scale[1] < math.inf:
+            raise ValueError(
+                f"the augmentation's scale must be two positive numbers, the smaller first, not {self.scale}"
+            )
+        if not 0 <= self.shift < math.inf or not 0 <= self.colour < 1:
+            raise ValueError("the augmentation's shift must be at least 0, its colour at least 0 and less than 1")
+        if not 0 <= self.lighting < math.inf:
+            raise ValueError(f"the augmentation's lighting must be at least 0 and finite, not {self.lighting}")
+
+
+NO_AUGMENTATION = Augmentation(flip=False, scale=(1, 1), shift=0, colour=0, lighting=0)

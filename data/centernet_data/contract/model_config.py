@@ -1,0 +1,71 @@
+"""What must be known of a model to build it and to feed it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+Resize = Literal["letterbox", "stretch"]
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A model's classes, input and architecture. `image_size` is (height, width) in pixels, multiples of 32.
+
+    `hidden_channels` and `out_channels` are the widths after the three upscalings, `kernel_size` (3 or 4) is that of
+    their transposed convolutions, `head_channels` the width of each branch of the head. Raises ValueError for settings
+    that no model has.
+    """
+
+    classes: tuple[str, ...]
+    image_size: tuple[int, int]
+    resize: Resize = "letterbox"
+    depth: int = 34
+    hidden_channels: tuple[int, int] = (256, 128)
+    out_channels: int = 64
+    kernel_size: int = 3
+    head_channels: int = 64
+
+    def __post_init__(self):
+        require_good_settings(vars(self))
+
+    @property
+    def backbone_kwargs(self) -> dict:
+        """The fields of `ResnetBackbone`."""
+        names = ("depth", "hidden_channels", "out_channels", "kernel_size")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def head_kwargs(self) -> dict:
+        """The fields of `CenterNetHead`."""
+        return {
+            "k_in_channels": self.out_channels,
+            "c_classes": len(self.classes),
+            "hidden_channels": self.head_channels,
+        }
+
+
+def require_good_settings(values: Mapping[str, object]) -> None:
+    """Raises ValueError, naming the setting, for a value that no model has, such as one out of a foreign file."""
+    for name, value in values.items():
+        if not _IS_GOOD[name](value):
+            raise ValueError(f"{name} is {value!r}")
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value > 0
+
+
+def _is_pair(value: object) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and all(map(_is_count, value))
+
+
+_IS_GOOD: dict[str, Callable[[Any], bool]] = {
+    "classes": lambda value: isinstance(value, tuple) and value != () and all(isinstance(name, str) for name in value),
+    "image_size": lambda value: _is_pair(value) and all(side % 32 == 0 for side in value),
+    "resize": lambda value: value in get_args(Resize),
+    "depth": lambda value: value in (18, 34),
+    "hidden_channels": _is_pair,
+    "out_channels": _is_count,
+    "kernel_size": lambda value: value in (3, 4),
+    "head_channels": _is_count,
+}

@@ -1,0 +1,166 @@
+"""The dataset doctor: all that can be said against a data set before anything is trained on it."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from centernet_data.contract.boxes import cyxhw_to_xyxy
+from centernet_data.contract.model_config import Resize
+from centernet_data.dataset import AnnotatedBox, AnnotatedPicture, Sample
+from centernet_data.doctor.expressible import Expressible, express, summary
+from centernet_data.doctor.findings import (
+    SEVERITIES,
+    Finding,
+    Split,
+    box_findings,
+    class_findings,
+    content_findings,
+    format_findings,
+    size_findings,
+)
+from centernet_data.evaluation import average_precision, without_nan
+from centernet_data.imaging.decoding import exif_orientation
+from centernet_data.readers.errors import Collect
+from centernet_data.source import open_dataset, require_trainable, split_names
+
+MEDIUM, LARGE = 32**2, 96**2  # pixels² from which on COCO calls an object so
+
+
+Progress = Callable[[Iterable["Look"], str, int], Iterable["Look"]]
+
+
+class Look(NamedTuple):
+    """What opening one picture showed: a hash of its pixels, or why there are none; and how it says it is turned."""
+
+    digest: str | None
+    error: str | None
+    orientation: int
+
+
+class Audit(NamedTuple):
+    """What there is to say of a data set: its splits, their numbers by name, and the findings, errors first."""
+
+    splits: list[Split]
+    numbers: dict[str, dict]
+    findings: list[Finding]
+
+
+def audit(data: str, hw: tuple[int, int], resize: Resize, progress: Progress | None = None) -> Audit:
+    """Reads a whole data set and opens every picture of it.
+
+    `hw` and `resize` are those of the network's input. `progress(looks, split, total)` may wrap the iterator over the
+    pictures of a split. Raises ValueError if `data` is not a data set at all.
+    """
+    splits, findings = audit_splits(data)
+    digests, numbers = {}, {}
+    for split in splits:
+        looks = look_at_pictures(split, progress)
+        parts = [express(sample, hw, resize) for sample in split.samples]
+        digests[split.name] = [look.digest for look in looks]
+        numbers[split.name] = split_numbers(split, parts)
+        findings += [*picture_findings(split, looks), *box_findings(split)]
+        findings += [*format_findings(split), *class_findings(split), *size_findings(split, parts, hw)]
+    return Audit(splits, numbers, _in_order([*findings, *content_findings(splits, digests)]))
+
+
+def audit_splits(data: str) -> tuple[list[Split], list[Finding]]:
+    """Every split that can be opened, and what its reader has to say, of all records. ValueError for no data set."""
+    splits, errors = [], Collect()
+    for name in split_names(data):
+        with errors:
+            dataset = open_dataset(data, name, errors)
+            samples = [dataset.sample(index) for index in range(len(dataset))]
+            pictures = dataset.annotated or [_as_annotated(name, sample, dataset.classes) for sample in samples]
+            splits.append(Split(name, dataset, samples, pictures))
+    opened = {split.name: split.dataset for split in splits}
+    if "train" in opened:
+        with errors:
+            require_trainable(data, opened["train"], opened.get("val"))
+    refused = [Finding("error", "refused by training", mistake) for mistake in errors.mistakes]
+    return splits, refused + [Finding("note", "category ids", remark) for remark in errors.remarks]
+
+
+def _as_annotated(split: str, sample: Sample, classes: Sequence[str]) -> AnnotatedPicture:
+    """The next best thing where a data set does not keep what was annotated: the boxes made from it."""
+    corners = cyxhw_to_xyxy(sample.objects[:, :4]).tolist()
+    boxes = [
+        AnnotatedBox(tuple(box), classes[int(label)], where=f"[{split}]: {sample.name}: object {number}")
+        for number, (box, label) in enumerate(zip(corners, sample.objects[:, 4], strict=True), start=1)
+    ]
+    return AnnotatedPicture(sample.name, Path(sample.name), sample.height, sample.width, boxes)
+
+
+def look_at_pictures(split: Split, progress: Progress | None = None) -> list[Look]:
+    """Opens every picture of a split once."""
+
+    def look(index: int) -> Look:
+        orientation = 1
+        try:
+            orientation = exif_orientation(split.dataset.content(index) or b"")
+            picture = split.dataset.picture(index)
+        except ValueError as error:
+            return Look(None, str(error), orientation)
+        digest = hashlib.blake2b(np.ascontiguousarray(picture).data, digest_size=16)
+        digest.update(str(picture.shape).encode())
+        return Look(digest.hexdigest(), None, orientation)
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        looks = pool.map(look, range(len(split.samples)))
+        return list(progress(looks, split.name, len(split.samples)) if progress else looks)
+
+
+def picture_findings(split: Split, looks: Sequence[Look]) -> Iterator[Finding]:
+    """Pictures that are missing, damaged or not of their annotated size, and those that EXIF turns."""
+    for index, (picture, look) in enumerate(zip(split.pictures, looks, strict=True)):
+        if look.error:
+            yield Finding("error", "picture of no use", look.error, split.name, index)
+        if look.orientation != 1:
+            turned = f"{picture.path}: it is shown turned, as its EXIF orientation {look.orientation} says"
+            message = f"{turned}; its boxes must be those of the turned picture"
+            yield Finding("warning", "EXIF rotation", message, split.name, index)
+
+
+def split_numbers(split: Split, parts: Sequence[Expressible]) -> dict:
+    """The counts of a split, by COCO's sizes and by class, and the average precision of its truth as expressed."""
+    samples, classes = split.samples, split.dataset.classes
+    sizes = _by_class_and_size(samples, len(classes))
+    pictures = sum((np.bincount(np.unique(s.objects[:, 4]).astype(int), minlength=len(classes)) for s in samples), 0)
+    results = average_precision(samples, [part.decoded for part in parts], classes)
+    return {
+        "pictures": len(samples),
+        "without_objects": sum(len(sample.objects) == 0 for sample in samples),
+        "objects": int(sizes.sum()),
+        **_named(sizes.sum(axis=0)),
+        "ignored": sum(len(sample.ignored) for sample in samples),
+        "notes": list(split.dataset.notes),
+        "expressible": without_nan(summary(parts) | results),
+        "classes": {
+            name: {"pictures": int(shown), "objects": int(row.sum()), **_named(row)}
+            for name, shown, row in zip(classes, np.broadcast_to(pictures, len(classes)), sizes, strict=True)
+        },
+    }
+
+
+def _by_class_and_size(samples: Sequence[Sample], classes: int) -> np.ndarray:
+    counts = np.zeros((classes, 3), int)
+    for sample in samples:
+        size = np.digitize(sample.areas, [MEDIUM, LARGE])
+        np.add.at(counts, (sample.objects[:, 4].astype(int), size), 1)
+    return counts
+
+
+def _named(row: np.ndarray) -> dict[str, int]:
+    return dict(zip(("small", "medium", "large"), row.tolist(), strict=True))
+
+
+def _in_order(findings: Sequence[Finding]) -> list[Finding]:
+    """Errors first, and none twice: two splits may show the same record."""
+    first: dict[str, Finding] = {}
+    for finding in findings:
+        first.setdefault(finding.message, finding)
+    return sorted(first.values(), key=lambda finding: SEVERITIES.index(finding.severity))

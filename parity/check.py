@@ -1,0 +1,71 @@
+"""All stages of one model, or of a fresh one, in both backends."""
+
+from pathlib import Path
+
+import numpy as np
+
+from centernet_data.batches import Batch, Batches
+from centernet_data.contract.augmentation import NO_AUGMENTATION
+from centernet_data.contract.model_config import ModelConfig
+from centernet_data.contract.precision import DType
+from centernet_data.contract.recipe import Recipe
+from centernet_data.dataset import Dataset
+from centernet_data.source import open_for_model
+from centernet_data.synthetic.shapes import ShapesDataset
+from parity.compare import BOUNDS, Pair, compare, compare_inference
+from parity.dataset import compare_dataset
+from parity.difference import Difference
+
+FRESH = ModelConfig(ShapesDataset.classes, (64, 96))
+BATCH_SIZE = 4  # of which each training step makes two
+PICTURES = 4  # that go through both detectors
+
+
+def parity_recipe(steps: int) -> Recipe:
+    """The project's recipe, with everything it does happening within some 20 steps: a warm-up, most of the cosine,
+    visible weight decay, clipping (at a norm of 5 it acts on some steps of a fresh ResNet-34 and not on others), an
+    average whose decay reaches its highest after 8 steps, two batches per step, and a trunk with a lower rate."""
+    return Recipe(
+        learning_rate=1e-3,
+        total_steps=steps + 2,
+        warmup=(steps // 4) / (steps + 2),
+        backbone_rate=0.5,
+        weight_decay=0.01,
+        clip_norm=5.0,
+        ema_decay=0.5,
+        accumulate=2,
+    )
+
+
+def check(model: Path | None, data: str | None, split: str, dtype: DType, steps: int) -> list[Difference]:
+    """All stages: of the model, or of a fresh ResNet-34. With `data` both train and detect on it, and AP is compared.
+
+    To be called within `numerics`. Raises ValueError for bad input.
+    """
+    recipe, bounds = parity_recipe(steps), BOUNDS[dtype]
+    if model is None:
+        scenes = ShapesDataset("train", 200)
+        pair = Pair.fresh(FRESH, recipe, dtype=dtype)
+        return list(compare(pair, make_batches(scenes, FRESH, steps), some_pictures(scenes), bounds))
+
+    pair = Pair.load(model, recipe, dtype)
+    dataset = open_for_model(data, split, pair.config.classes, model) if data else ShapesDataset("train", 200)
+    batches, pictures = make_batches(dataset, pair.config, steps), some_pictures(dataset)
+    found = list(compare_inference(pair, batches[0]["image"], pictures, bounds, "as given: "))
+    found += compare(pair, batches, pictures, bounds)
+    return found + (list(compare_dataset(pair, dataset, bounds.forward)) if data else [])
+
+
+def make_batches(dataset: Dataset, config: ModelConfig, steps: int) -> list[Batch]:
+    """The first batches of a training run. Another data set's classes are taken modulo the model's own."""
+    batches = Batches(dataset, BATCH_SIZE, config.image_size, config.resize, NO_AUGMENTATION, seed=0)
+    made = [batches[step] for step in range(steps)]
+    for batch in made:
+        batch["objects"][..., 4] %= len(config.classes)
+    return made
+
+
+def some_pictures(dataset: Dataset) -> list[np.ndarray]:
+    """Some pictures, each cut a bit smaller than the one before: letterboxing must agree too."""
+    pictures = [dataset.picture(i) for i in range(min(PICTURES, len(dataset)))]
+    return [p[: -7 * i or None, : -11 * i or None] if min(p.shape[:2]) > 64 else p for i, p in enumerate(pictures)]
