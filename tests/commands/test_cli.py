@@ -157,7 +157,7 @@ def test_bad_pretrained_files_are_refused(tmp_path, refused, backend):
         (("--epochs", 0), "--epochs must be greater than 0"),
         (("--epochs", "inf"), "--epochs must be greater than 0"),
         (("--backbone-rate", -1), "--backbone-rate must be at least 0 and finite"),
-        (("--backbone-rate", 0), "--backbone-rate 0 freezes the ResNet, which takes a --pretrained one"),
+        (("--backbone-rate", 0), "--backbone-rate 0 freezes the ResNet, so it needs a --pretrained one"),
         (("--accumulate", 0), "--accumulate must be greater than 0"),
         (("--batch-size", -1), "--batch-size must be greater than 0"),
         (("--checkpoint-every", 0), "--checkpoint-every must be greater than 0"),
