@@ -9,10 +9,10 @@ from centernet_jax.loss import CenterNetLoss
 from centernet_jax.network import CenterNet, PointsNonMaxSuppression, ScaleObjects, normalize_images
 from centernet_jax.train import (
     TrainState,
-    as_in_the_first,
+    all_gather,
+    broadcast_from_first,
     create_model,
     create_state,
-    gather,
     join_processes,
     train_step,
 )
@@ -31,10 +31,10 @@ __all__ = [
     "ScaleObjects",
     "TrainState",
     "UpscaleTwiceLayer",
-    "as_in_the_first",
+    "all_gather",
+    "broadcast_from_first",
     "create_model",
     "create_state",
-    "gather",
     "join_processes",
     "load",
     "normalize_images",

@@ -16,18 +16,18 @@ TargetMode = Literal["adaptive", "exact", "fixed"]
 
 
 class Cells(NamedTuple):
-    """Where each object sits on the grid, and what the network should say there. `real` is False for padding."""
+    """Where each object sits on the grid, and what the network should say there. `valid` is False for padding."""
 
     y: Int[Array, "b n"]
     x: Int[Array, "b n"]
     label: Int[Array, "b n"]
     offset: Float[Array, "b n 2"]
     size: Float[Array, "b n 2"]
-    real: Bool[Array, "b n"]
+    valid: Bool[Array, "b n"]
 
 
 def objects_to_cells(objects: Float[Array, "b n 6"], hw: tuple[int, int]) -> Cells:
-    """Clips objects to a grid of `hw` cells; objects with nothing left inside are not real any more."""
+    """Clips objects to a grid of `hw` cells; objects with nothing left inside are no longer valid."""
     frame = jnp.array(hw, objects.dtype)
     centre, size = objects[..., :2], objects[..., 2:4]
     low, high = jnp.maximum(centre - size / 2, 0), jnp.minimum(centre + size / 2, frame)
@@ -37,10 +37,10 @@ def objects_to_cells(objects: Float[Array, "b n 6"], hw: tuple[int, int]) -> Cel
     size = jnp.where(clipped, high - low, size)
     centre = jnp.where(clipped, (low + high) / 2, centre)
     cell = jnp.clip(jnp.floor(centre), 0, frame - 1)
-    real = (objects[..., 5] > 0) & (size > 0).all(-1)
-    size = jnp.where(real[..., None], size, 0)
-    y, x = jnp.where(real[..., None], cell, 0).astype(int).transpose(2, 0, 1)
-    return Cells(y, x, objects[..., 4].astype(int), centre - cell, size, real)
+    valid = (objects[..., 5] > 0) & (size > 0).all(-1)
+    size = jnp.where(valid[..., None], size, 0)
+    y, x = jnp.where(valid[..., None], cell, 0).astype(int).transpose(2, 0, 1)
+    return Cells(y, x, objects[..., 4].astype(int), centre - cell, size, valid)
 
 
 def gaussian_radius(size: Float[Array, "... 2"], exact: bool = False, min_overlap: float = 0.7) -> Float[Array, "..."]:
@@ -84,7 +84,7 @@ def draw_heatmap(
 
     def along(length, centre):  # a Gaussian is a product of one along y and one along x
         distance = jnp.arange(length, dtype=sigma.dtype) - centre[..., None]
-        inside = (jnp.abs(distance) <= radius[..., None]) & cells.real[..., None]
+        inside = (jnp.abs(distance) <= radius[..., None]) & cells.valid[..., None]
         return jnp.where(inside, jnp.exp(-(distance**2) / (2 * sigma[..., None] ** 2)), 0)
 
     gaussians = along(hw[0], cells.y)[..., :, None] * along(hw[1], cells.x)[..., None, :]
@@ -109,7 +109,7 @@ def objects_to_points(
     cells = objects_to_cells(objects, hw)
     heatmap = draw_heatmap(cells, hw, num_classes, smooth_kernel_size, mode)
     images, count = jnp.arange(len(objects))[:, None], objects.shape[1]
-    listed = jnp.where(cells.real, jnp.arange(count), count)
+    listed = jnp.where(cells.valid, jnp.arange(count), count)
     first = jnp.full((len(objects), *hw), count).at[images, cells.y, cells.x].min(listed)
     values = jnp.concatenate([cells.offset, cells.size], axis=-1)
     values = jnp.pad(values, ((0, 0), (0, 1), (0, 0)))  # row `count`: cells without an object

@@ -18,7 +18,7 @@ from centernet_data.contract.weights_file import read_model_file
 from centernet_data.detection import Picture, detect_pictures, show_heatmaps
 from centernet_jax.cpu.primitives import compiler_options
 from centernet_jax.network import CenterNet, average_flipped, normalize_images
-from centernet_jax.train import TrainState, create_model, mesh_of, on_each_of
+from centernet_jax.train import TrainState, create_model, mesh_of, replicate
 from centernet_jax.weights import load_weights, save_weights
 
 EVERYTHING = {"objects_per_image": 100, "min_confidence": 0.0}  # COCO's average precision counts 100 per picture
@@ -71,7 +71,7 @@ def kernel_transforms(model: CenterNet, variables: dict, shape: tuple[int, int, 
 
 def on_local_devices(variables: dict) -> dict:
     """The variables on each of this process's devices: several processes look at different pictures."""
-    return on_each_of(jax.local_devices(), variables)
+    return replicate(jax.local_devices(), variables)
 
 
 def split_over_local_devices(images: UInt8[np.ndarray, "b h w 3"]) -> UInt8[Array, "c h w 3"]:

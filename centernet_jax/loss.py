@@ -31,7 +31,7 @@ def focal_loss(
 def l1_loss(prediction: Float[Array, "b h w 2"], target: Float[Array, "b n 2"], cells: Cells) -> Float[Array, "b"]:
     """|prediction at each real object's own cell - its target|, summed over each image. Equations 2 and 3."""
     batch = jnp.arange(prediction.shape[0])[:, None]
-    difference = jnp.where(cells.real[..., None], prediction[batch, cells.y, cells.x] - target, 0)
+    difference = jnp.where(cells.valid[..., None], prediction[batch, cells.y, cells.x] - target, 0)
     # |d| as d * sign(d): its gradient at 0 is 0, as torch has it; that of jnp.abs is 1.
     return (difference * jax.lax.stop_gradient(jnp.sign(difference))).sum((1, 2))
 
@@ -85,7 +85,7 @@ class CenterNetLoss:
     def _normalize(
         self, sums: Float[Array, "b 3"], target: Float[Array, "b h w c"], cells: Cells
     ) -> Float[Array, "b 3"]:
-        objects = cells.real.sum(1).astype(sums.dtype)
+        objects = cells.valid.sum(1).astype(sums.dtype)
         if self.normalization == "image":
             return sums / (objects[:, None] + 1)
         # Counted in the order in which it was drawn, or XLA writes the target down anew: 16 ms instead of 22, as above.

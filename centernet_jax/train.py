@@ -161,7 +161,7 @@ def join_processes(coordinator: str | None, processes: int | None, process: int 
     return jax.process_index(), jax.process_count()
 
 
-def gather(values: np.ndarray) -> np.ndarray:
+def all_gather(values: np.ndarray) -> np.ndarray:
     """The arrays of all processes, which are of one shape, stacked in the order of the processes; bit for bit."""
     if jax.process_count() == 1:
         return values[None]
@@ -170,7 +170,7 @@ def gather(values: np.ndarray) -> np.ndarray:
     return np.frombuffer(gathered.tobytes(), values.dtype).reshape(-1, *values.shape)
 
 
-def as_in_the_first(step: int, state: TrainState) -> tuple[int, TrainState]:
+def broadcast_from_first(step: int, state: TrainState) -> tuple[int, TrainState]:
     """The step and the state of the first process, in all of them."""
     leaves, kind = jax.tree.flatten(state)
     step, leaves = multihost_utils.broadcast_one_to_all((np.array(step), [np.asarray(leaf) for leaf in leaves]))
@@ -182,17 +182,17 @@ def mesh_of(devices: list[jax.Device]) -> Mesh:
     return jax.make_mesh((len(devices),), ("batch",), axis_types=(AxisType.Auto,), devices=devices)
 
 
-def on_each_of(devices: list[jax.Device], tree: dict | TrainState) -> dict | TrainState:
+def replicate(devices: list[jax.Device], tree: dict | TrainState) -> dict | TrainState:
     """Arrays on each of the devices; as they are where there is but one."""
     return jax.device_put(tree, NamedSharding(mesh_of(devices), P())) if len(devices) > 1 else tree
 
 
 def on_all_devices(state: TrainState) -> TrainState:
     """The state on each device of all processes, as data-parallel training needs it."""
-    return on_each_of(jax.devices(), state)
+    return replicate(jax.devices(), state)
 
 
-def split_over_devices(batch: Batch) -> Batch:
+def shard_batch(batch: Batch) -> Batch:
     """This process's share of a batch as arrays of the whole batch, of which each device holds its part.
 
     ValueError if the devices cannot have equal parts.
@@ -257,7 +257,7 @@ def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
     Metrics: the three losses and their sum (means over the batch), the norm of all gradients together before they are
     clipped, and the learning rate of this step.
     """
-    return _compiled(jax.default_backend(), jax.tree.leaves(state.params)[0].dtype)(state, split_over_devices(batch))
+    return _compiled(jax.default_backend(), jax.tree.leaves(state.params)[0].dtype)(state, shard_batch(batch))
 
 
 @cache

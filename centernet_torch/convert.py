@@ -15,18 +15,18 @@ TargetMode = Literal["adaptive", "exact", "fixed"]
 
 
 class Cells(NamedTuple):
-    """Where each object sits on the grid, and what the network should say there. `real` is False for padding."""
+    """Where each object sits on the grid, and what the network should say there. `valid` is False for padding."""
 
     y: Int[Tensor, "b n"]
     x: Int[Tensor, "b n"]
     label: Int[Tensor, "b n"]
     offset: Float[Tensor, "b n 2"]
     size: Float[Tensor, "b n 2"]
-    real: Bool[Tensor, "b n"]
+    valid: Bool[Tensor, "b n"]
 
 
 def objects_to_cells(objects: Float[Tensor, "b n 6"], hw: tuple[int, int]) -> Cells:
-    """Clips objects to a grid of `hw` cells; objects with nothing left inside are not real any more."""
+    """Clips objects to a grid of `hw` cells; objects with nothing left inside are no longer valid."""
     frame = objects.new_tensor(hw)
     centre, size = objects[..., :2], objects[..., 2:4]
     low, high = (centre - size / 2).clamp(min=0), (centre + size / 2).minimum(frame)
@@ -36,10 +36,10 @@ def objects_to_cells(objects: Float[Tensor, "b n 6"], hw: tuple[int, int]) -> Ce
     size = torch.where(clipped, high - low, size)
     centre = torch.where(clipped, (low + high) / 2, centre)
     cell = centre.floor().clamp(min=torch.zeros_like(frame), max=frame - 1)
-    real = (objects[..., 5] > 0) & (size > 0).all(-1)
-    size = torch.where(real[..., None], size, 0)
-    y, x = torch.where(real[..., None], cell, 0).long().unbind(-1)
-    return Cells(y, x, objects[..., 4].long(), centre - cell, size, real)
+    valid = (objects[..., 5] > 0) & (size > 0).all(-1)
+    size = torch.where(valid[..., None], size, 0)
+    y, x = torch.where(valid[..., None], cell, 0).long().unbind(-1)
+    return Cells(y, x, objects[..., 4].long(), centre - cell, size, valid)
 
 
 def gaussian_radius(
@@ -85,7 +85,7 @@ def draw_heatmap(
 
     def along(length, centre):  # a Gaussian is a product of one along y and one along x
         distance = torch.arange(length, dtype=sigma.dtype, device=sigma.device) - centre[..., None]
-        inside = (distance.abs() <= radius[..., None]) & cells.real[..., None]
+        inside = (distance.abs() <= radius[..., None]) & cells.valid[..., None]
         return torch.where(inside, (-(distance**2) / (2 * sigma[..., None] ** 2)).exp(), 0)
 
     gaussians = along(hw[0], cells.y)[..., :, None] * along(hw[1], cells.x)[..., None, :]
@@ -108,7 +108,7 @@ def objects_to_points(
     cells = objects_to_cells(objects, hw)
     heatmap = draw_heatmap(cells, hw, num_classes, smooth_kernel_size, mode)
     images, count = torch.arange(len(objects), device=objects.device)[:, None], objects.shape[1]
-    listed = torch.where(cells.real, torch.arange(count, device=objects.device), count)
+    listed = torch.where(cells.valid, torch.arange(count, device=objects.device), count)
     first = torch.full((len(objects), hw[0] * hw[1]), count, device=objects.device)
     first = first.scatter_reduce_(1, cells.y * hw[1] + cells.x, listed, "amin").view(-1, *hw)
     values = torch.cat([cells.offset, cells.size], dim=-1)

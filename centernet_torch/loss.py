@@ -31,7 +31,7 @@ def focal_loss(
 def l1_loss(prediction: Float[Tensor, "b 2 h w"], target: Float[Tensor, "b n 2"], cells: Cells) -> Float[Tensor, "b"]:
     """|prediction at each real object's own cell - its target|, summed over each image. Equations 2 and 3."""
     batch = torch.arange(len(prediction), device=prediction.device)[:, None]
-    difference = torch.where(cells.real[..., None], prediction[batch, :, cells.y, cells.x] - target, 0)
+    difference = torch.where(cells.valid[..., None], prediction[batch, :, cells.y, cells.x] - target, 0)
     return difference.abs().sum((1, 2))
 
 
@@ -87,7 +87,7 @@ class CenterNetLoss(nn.Module):
     def _normalize(
         self, sums: Float[Tensor, "b 3"], target: Float[Tensor, "b c h w"], cells: Cells
     ) -> Float[Tensor, "b 3"]:
-        objects = cells.real.sum(1).to(sums.dtype)
+        objects = cells.valid.sum(1).to(sums.dtype)
         if self.normalization == "image":
             return sums / (objects[:, None] + 1)
         positives = (target == 1).sum().clamp(min=1).to(sums.dtype)

@@ -109,12 +109,12 @@ def join_processes(coordinator: str | None, processes: int | None, process: int 
     return 0, 1
 
 
-def gather(values: np.ndarray) -> np.ndarray:
+def all_gather(values: np.ndarray) -> np.ndarray:
     """The arrays of all processes, which is this one, stacked."""
     return values[None]
 
 
-def as_in_the_first(step: int, state: TrainState) -> tuple[int, TrainState]:
+def broadcast_from_first(step: int, state: TrainState) -> tuple[int, TrainState]:
     """The step and the state of the first process, which is this one."""
     return step, state
 

@@ -82,7 +82,7 @@ class CheckpointFolder:
         finally:
             self._remove_all_but(self.steps[-NEWEST:] + self._best())
 
-    def rate(self, step: int, ap: float | None) -> None:
+    def record_ap(self, step: int, ap: float | None) -> None:
         """Notes the AP that was measured with the state of a checkpoint."""
         self.wait()
         self._write(step, replace(self.record(step), ap=ap))

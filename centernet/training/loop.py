@@ -42,19 +42,19 @@ def train(config: Settings) -> dict:
 def _new_run(plan: Plan) -> Run:
     """The run with its fresh state. ValueError for a --pretrained file that does not fit."""
     state = plan.backend.create_state(plan.model_config, plan.recipe, plan.config.seed, plan.config.pretrained)
-    if not plan.is_first:
+    if not plan.is_main_process:
         return FollowingRun(state)
     return Run(plan.folder, plan.backend.Checkpointer(), plan.settings, state)
 
 
 def _start(plan: Plan, run: Run) -> None:
     """Goes on with the run in the folder, or begins a new one; several processes do as the first."""
-    if plan.is_first:
+    if plan.is_main_process:
         _resume_or_begin(plan, run)
         if plan.config.tensorboard or plan.folder.tensorboard.exists():  # a run that was begun so goes on so
             run.open_events()
-    if plan.batches.share[1] > 1:
-        run.step, run.state = plan.backend.as_in_the_first(run.step, run.state)
+    if plan.batches.shard[1] > 1:
+        run.step, run.state = plan.backend.broadcast_from_first(run.step, run.state)
 
 
 def _resume_or_begin(plan: Plan, run: Run) -> None:
@@ -85,21 +85,21 @@ def _evaluate_on_the_way(plan: Plan, run: Run, stop: Stop) -> None:
     results = _evaluate(plan, run, detector, stop)
     plan.say(f"epoch {plan.batches.epoch_of(run.step):.1f}: AP {results['AP']:.3f}")
     if run.events:
-        run.show(draw_predictions(detector, plan.val_set))
+        run.log_image(draw_predictions(detector, plan.val_set))
 
 
 def _conclude(plan: Plan, run: Run, stop: Stop) -> None:
     """The model, its AP, and the pictures."""
     detector = _detector(plan, run)
-    if plan.is_first:
+    if plan.is_main_process:
         detector.save(plan.folder.model)
     if plan.val_set is not None:
         plan.console.print(report(_evaluate(plan, run, detector, stop)), highlight=False)
-    if plan.is_first:
+    if plan.is_main_process:
         save_curves(run.metrics, plan.folder.curves)
         page = draw_predictions(detector, plan.val_set or plan.train_set)
         write_picture(plan.folder.predictions, page)
-        run.show(page)
+        run.log_image(page)
 
 
 def _detector(plan: Plan, run: Run):
@@ -110,9 +110,9 @@ def _detector(plan: Plan, run: Run):
 def _evaluate(plan: Plan, run: Run, detector, stop: Stop) -> dict:
     """The average precision of the state's detector on the validation split; noted with the run and its checkpoint."""
     run.save()
-    results = evaluate(_stoppable(plan, detector, stop), plan.val_set, plan.batches.share, plan.backend.gather)
-    run.note({"step": run.step, "epoch": plan.batches.epoch_of(run.step), **without_nan(results)})
-    run.rate(without_nan(results["AP"]))
+    results = evaluate(_stoppable(plan, detector, stop), plan.val_set, plan.batches.shard, plan.backend.all_gather)
+    run.log({"step": run.step, "epoch": plan.batches.epoch_of(run.step), **without_nan(results)})
+    run.record_ap(without_nan(results["AP"]))
     return results
 
 
@@ -120,7 +120,7 @@ def _stoppable(plan: Plan, detector, stop: Stop) -> Detect:
     """A detector that lets itself be interrupted between pictures."""
 
     def detect(pictures):
-        if plan.batches.share[1] == 1:  # of several processes none leaves alone; they do after the same step
+        if plan.batches.shard[1] == 1:  # of several processes none leaves alone; they do after the same step
             stop.check()
         return detector(pictures, 0.0)
 
@@ -162,10 +162,10 @@ def _check(plan: Plan, stop: Stop) -> None:
 
     A signal that comes while they ask each other is met after the next step.
     """
-    if plan.batches.share[1] == 1:
+    if plan.batches.shard[1] == 1:
         stop.check()
         return
-    signals = plan.backend.gather(np.array(stop.signal or 0))
+    signals = plan.backend.all_gather(np.array(stop.signal or 0))
     if signals.any():
         raise Interrupted(int(signals.max()))
 
@@ -190,7 +190,7 @@ def _curves_when_stopped(plan: Plan, run: Run) -> Iterator[None]:
     try:
         yield
     except Interrupted:
-        if plan.is_first:
+        if plan.is_main_process:
             try:
                 save_curves(run.metrics, plan.folder.curves)
             except Exception as error:  # whatever it is: how to go on is yet to be said

@@ -33,9 +33,9 @@ class Plan:
     recipe: Recipe
 
     @property
-    def is_first(self) -> bool:
+    def is_main_process(self) -> bool:
         """Whether this is the one of several processes that says and writes something."""
-        return self.batches.share[0] == 0
+        return self.batches.shard[0] == 0
 
     @property
     def settings(self) -> dict:
@@ -69,13 +69,13 @@ def make_plan(config: Settings) -> Plan:
     ValueError for whatever is wrong with the settings or the data, but for what is in the pictures' files.
     """
     backend = open_backend(config.backend)
-    share = backend.join_processes(config.coordinator, config.processes, config.process)
-    console, folder = Console(quiet=share[0] != 0), RunFolder(config.run_folder)
+    shard = backend.join_processes(config.coordinator, config.processes, config.process)
+    console, folder = Console(quiet=shard[0] != 0), RunFolder(config.run_folder)
     if config.resume:
         folder.require_resumable(config.as_toml())
-    elif share[0] == 0:
+    elif shard[0] == 0:
         folder.require_free(config.overwrite)
-    if share[0] == 0 and (config.tensorboard or (config.resume and folder.tensorboard.exists())):
+    if shard[0] == 0 and (config.tensorboard or (config.resume and folder.tensorboard.exists())):
         import_tensorboardx()
     train_set, val_set = open_train_and_val(config.data)
     augmentation = config.augmentation if config.augment and is_stored(train_set) else NO_AUGMENTATION
@@ -87,7 +87,7 @@ def make_plan(config: Settings) -> Plan:
         folder,
         train_set,
         val_set,
-        Batches(train_set, pictures_per_step, config.hw, config.resize, augmentation, config.seed, share),
+        Batches(train_set, pictures_per_step, config.hw, config.resize, augmentation, config.seed, shard),
         ModelConfig(train_set.classes, config.hw, config.resize, config.depth),
         recipe_of(config, len(train_set)),
     )

@@ -50,16 +50,16 @@ class Run:
     def advance(self, state, line: dict) -> None:
         """Takes the state and the metrics of one more step."""
         self.step, self.state = self.step + 1, state
-        self.note(line)
+        self.log(line)
 
-    def note(self, line: dict) -> None:
+    def log(self, line: dict) -> None:
         """Adds one line of metrics."""
         self.folder.append_metrics(line)
         self.metrics.append(line)
         if self.events:
             self.events.add_numbers(line)
 
-    def show(self, picture: Image.Image) -> None:
+    def log_image(self, picture: Image.Image) -> None:
         """Shows it in TensorBoard at this step, if that is told anything."""
         if self.events:
             self.events.add_picture(self.step, picture)
@@ -78,9 +78,9 @@ class Run:
         steps = self._checkpoints.steps
         return f"the last checkpoint is of step {steps[-1]}" if steps else "there is no checkpoint yet"
 
-    def rate(self, ap: float | None) -> None:
+    def record_ap(self, ap: float | None) -> None:
         """Notes the AP of the checkpoint that was saved at this step."""
-        self._checkpoints.rate(self.step, ap)
+        self._checkpoints.record_ap(self.step, ap)
 
     def __enter__(self) -> "Run":
         return self
@@ -99,7 +99,7 @@ class FollowingRun(Run):
     def __init__(self, state):
         self.step, self.state, self.metrics, self.events = 0, state, [], None
 
-    def note(self, line: dict) -> None:
+    def log(self, line: dict) -> None:
         self.metrics.append(line)
 
     def save(self) -> None:
@@ -109,7 +109,7 @@ class FollowingRun(Run):
     def last_checkpoint(self) -> str:
         return "the first process knows of the checkpoints"
 
-    def rate(self, ap: float | None) -> None:
+    def record_ap(self, ap: float | None) -> None:
         """The first process does."""
 
     def __exit__(self, kind, error, traceback) -> None:

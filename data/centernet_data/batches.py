@@ -39,7 +39,7 @@ class Batches:
 
     The pictures of an epoch come in an order drawn from (seed, epoch), one epoch right after the other, so that every
     batch is full. "image": uint8 RGB [B, H, W, 3]; "objects": float32 [B, N, 6] in pixels of the input, padded with
-    zeros to the `most_objects` of the data set. With a `share` (index, count) only that part of each batch is made: one
+    zeros to the `most_objects` of the data set. With a `shard` (index, count) only that part of each batch is made: one
     of `count` equal ones, of which the first has the index 0.
     """
 
@@ -49,14 +49,14 @@ class Batches:
     resize: Resize
     augmentation: Augmentation
     seed: int
-    share: tuple[int, int] = (0, 1)
+    shard: tuple[int, int] = (0, 1)
 
     def __post_init__(self):
-        if self.batch_size % self.share[1]:
-            raise ValueError(f"a batch of {self.batch_size} pictures has no {self.share[1]} equal parts")
+        if self.batch_size % self.shard[1]:
+            raise ValueError(f"a batch of {self.batch_size} pictures has no {self.shard[1]} equal parts")
 
     def __getitem__(self, step: int) -> Batch:
-        index, count = self.share
+        index, count = self.shard
         part = self.batch_size // count
         return self._stack([self.view(step, slot) for slot in range(index * part, (index + 1) * part)])
 

@@ -20,19 +20,19 @@ Detect = Callable[[Sequence[UInt8[np.ndarray, "_ _ 3"]]], list[Float[np.ndarray,
 
 
 def evaluate(
-    detect: Detect, dataset: Dataset, share: tuple[int, int] = (0, 1), gather: Gather = lambda values: values[None]
+    detect: Detect, dataset: Dataset, shard: tuple[int, int] = (0, 1), all_gather: Gather = lambda values: values[None]
 ) -> dict:
     """Runs a detector over a whole data set, a few pictures at a time, and returns its `average_precision`.
 
-    With a `share` (index, count) this process looks at every count-th picture from `index` on; `gather` then stacks
+    With a `shard` (index, count) this process looks at every count-th picture from `index` on; `all_gather` then stacks
     what all `count` processes found, and each returns the same.
     """
     samples = [dataset.sample(i) for i in range(len(dataset))]
-    index, count = share
+    index, count = shard
     found = np.zeros((-(-len(dataset) // count), MOST_DETECTIONS, 6))
     for row, objects in zip(found, detect_all(detect, dataset, range(index, len(dataset), count)), strict=False):
         row[: len(objects)] = objects[:MOST_DETECTIONS]
-    found = gather(found)
+    found = all_gather(found)
     detections = [found[i % count, i // count] for i in range(len(dataset))]
     return average_precision(samples, [rows[rows[:, 5] > 0] for rows in detections], dataset.classes)
 

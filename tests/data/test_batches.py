@@ -81,15 +81,15 @@ def test_prefetching_changes_nothing(first, last, workers):
 def test_shares_are_the_parts_of_the_whole():
     whole = batches(ShapesDataset(count=5), batch_size=6)
     for count in (1, 2, 3):
-        shares = [replace(whole, share=(index, count)) for index in range(count)]
+        shards = [replace(whole, shard=(index, count)) for index in range(count)]
         for step in (0, 3):
-            parts = [share[step] for share in shares]
+            parts = [shard[step] for shard in shards]
             assert_same({name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, whole[step])
 
 
 def test_unequal_shares_are_refused():
     with pytest.raises(ValueError, match="a batch of 6 pictures has no 4 equal parts"):
-        replace(batches(batch_size=6), share=(0, 4))
+        replace(batches(batch_size=6), shard=(0, 4))
 
 
 class Broken(Plain):

@@ -149,7 +149,7 @@ JAX_ONLY = {
         "split_over_local_devices",  # likewise
         "kernel_transforms",  # torch.compile computes with frozen weights what can be computed of them alone
     },
-    "train.py": {"mesh_of", "on_each_of", "on_all_devices", "split_over_devices"},  # likewise one device there
+    "train.py": {"mesh_of", "replicate", "on_all_devices", "shard_batch"},  # likewise one device there
     "weights.py": {"torch_name", "to_torch", "to_flax"},  # there the variables have torch's names and layouts already
 }
 TORCH_ONLY = {

@@ -39,7 +39,7 @@ def save(folder, step, state="good", lines=0, ap=None):
     folder.save(step, state, Record(SETTINGS, lines))
     folder.wait()
     if ap is not None:
-        folder.rate(step, ap)
+        folder.record_ap(step, ap)
 
 
 def best_of(scores):
