@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except Interrupted as stop:
         again = _command_to_resume(sys.argv[1:] if arguments is None else arguments)
-        print(f"centernet: stopped and saved; to go on: {again}", file=sys.stderr)
+        print(f"centernet: stopped, state saved; resume with: {again}", file=sys.stderr)
         return 128 + stop.signal
     except KeyboardInterrupt:
         print("centernet: interrupted", file=sys.stderr)

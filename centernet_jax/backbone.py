@@ -11,15 +11,10 @@ from flax import linen as nn
 from jax import lax
 from jaxtyping import Array, Float
 
-from centernet_jax.cpu.primitives import (
-    BATCH_NORM_EPSILON,
-    add_relu,
-    conv_general_dilated,
-    max_pool,
-    normalize_channels,
-    upscale_twice,
-    winograd_tile,
-)
+from centernet_jax.cpu.activation import add_relu
+from centernet_jax.cpu.convolution import conv2d, upscale_twice, winograd_tile
+from centernet_jax.cpu.normalization import EPSILON, normalize_channels
+from centernet_jax.cpu.pooling import max_pool
 from centernet_jax.cpu.winograd import conv_with_transform, transform_kernel
 from centernet_jax.weights import load_resnet
 
@@ -28,39 +23,36 @@ STAGE_SIZES = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
-def conv(features: int, kernel_size: int, stride: int = 1, use_bias: bool = False, **kwargs) -> nn.Conv:
-    """A square convolution padded by kernel_size // 2 on each side, as torch pads it ("SAME" differs at stride 2)."""
-    pad = kernel_size // 2
-    hooks = {"conv_general_dilated_cls": Convolution, "promote_dtype": to_dtype_of_input}
-    kwargs = {"kernel_init": he_normal, **hooks, **kwargs}
-    return nn.Conv(features, (kernel_size,) * 2, stride, padding=[(pad, pad)] * 2, use_bias=use_bias, **kwargs)
+class Conv(nn.Module):
+    """A square convolution padded by kernel_size // 2 on each side, as torch pads it ("SAME" differs at stride 2).
 
-
-def to_dtype_of_input(x: Float[Array, "b h w i"], *weights: Float[Array, "..."] | None, **_) -> list:
-    """A layer computes in the precision of its input, whatever that of its weights: the images' is the network's."""
-    return [x] + [None if weight is None else weight.astype(x.dtype) for weight in weights]
-
-
-class Convolution(nn.Module):
-    """`conv_general_dilated`, but with the kernel's transform of `winograd.py` from the variables' "transforms".
-
-    They are written where that collection is mutable. Detecting, the weights stay and the images change, so that one
-    transform serves them all; in training, without the collection, each step transforms its kernels anew.
+    It computes in the precision of its input. On a CPU a 3x3 kernel's Winograd transform is read from the collection
+    "transforms" where that is given, and stored in it where it is mutable. During detection the weights stay the same,
+    so one transform serves all images; in training, without the collection, each step transforms its kernels.
     """
 
+    features: int
+    kernel_size: int
+    stride: int = 1
+    bias: bool = False
+    kernel_init: nn.initializers.Initializer = he_normal
+    bias_init: nn.initializers.Initializer = nn.initializers.zeros
+
     @nn.compact
-    def __call__(
-        self, x: Float[Array, "b h w i"], kernel: Float[Array, "k k i o"], strides, padding, **kwargs
-    ) -> Float[Array, "b h2 w2 o"]:
-        keeps = self.is_mutable_collection("transforms") and not self.is_initializing()
-        m = winograd_tile(x, kernel, strides)
-        if m and (keeps or self.has_variable("transforms", "kernel")):
-            return conv_with_transform(x, self.variable("transforms", "kernel", transform_kernel, kernel, m).value)
-        return conv_general_dilated(x, kernel, strides, padding, **kwargs)
+    def __call__(self, x: Float[Array, "b h w i"]) -> Float[Array, "b h2 w2 o"]:
+        shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape).astype(x.dtype)
+        m = winograd_tile(x, kernel, self.stride)
+        stores = self.is_mutable_collection("transforms") and not self.is_initializing()
+        if m and (stores or self.has_variable("transforms", "kernel")):
+            x = conv_with_transform(x, self.variable("transforms", "kernel", transform_kernel, kernel, m).value)
+        else:
+            x = conv2d(x, kernel, self.stride)
+        return x + self.param("bias", self.bias_init, (self.features,)).astype(x.dtype) if self.bias else x
 
 
 class BatchNorm(nn.Module):
-    """torch's BatchNorm2d: the running variance is the unbiased one, which Flax's own BatchNorm does not keep.
+    """torch's BatchNorm2d: unlike Flax's own, it keeps the unbiased running variance.
 
     Normalises over batch, height and width; epsilon 1e-5; running statistics move by a tenth each training step. It
     computes in the statistics' precision where that is wider than the input's, and returns the input's.
@@ -75,7 +67,7 @@ class BatchNorm(nn.Module):
         var = self.variable("batch_stats", "var", jnp.ones, channels)
         dtype, x = x.dtype, x.astype(jnp.promote_types(x.dtype, mean.value.dtype))
         if not train:
-            return ((x - mean.value) * (lax.rsqrt(var.value + BATCH_NORM_EPSILON) * scale) + bias).astype(dtype)
+            return ((x - mean.value) * (lax.rsqrt(var.value + EPSILON) * scale) + bias).astype(dtype)
 
         y, batch_mean, batch_var = normalize_channels(x, scale, bias)
         if not self.is_initializing():
@@ -93,26 +85,26 @@ class BasicBlock(nn.Module):
     project: bool = False
 
     def setup(self):
-        self.conv1 = conv(self.features, 3, self.stride)
+        self.conv1 = Conv(self.features, 3, self.stride)
         self.bn1 = BatchNorm()
-        self.conv2 = conv(self.features, 3)
+        self.conv2 = Conv(self.features, 3)
         self.bn2 = BatchNorm()
         if self.project:
-            self.downsample = [conv(self.features, 1, self.stride), BatchNorm()]
+            self.downsample = [Conv(self.features, 1, self.stride), BatchNorm()]
 
     def __call__(self, x: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b h2 w2 c2"]:
         y = nn.relu(self.bn1(self.conv1(x), train))
         y = self.bn2(self.conv2(y), train)
         if self.project:
-            convolution, norm = self.downsample
-            x = norm(convolution(x), train)
+            conv, norm = self.downsample
+            x = norm(conv(x), train)
         return add_relu(x, y)
 
 
 class HeadlessResnet34(nn.Module):
     """torchvision's ResNet without average pool and classifier: [B, H, W, 3] to [B, H/32, W/32, 512].
 
-    With `remat` each block keeps only its input for the gradient, and is computed anew there.
+    With `remat` only each block's input is kept for the gradient; the block is computed again in the backward pass.
     """
 
     depth: int = 34
@@ -121,7 +113,7 @@ class HeadlessResnet34(nn.Module):
     def setup(self):
         if self.depth not in STAGE_SIZES:
             raise ValueError(f"depth must be one of {sorted(STAGE_SIZES)}, not {self.depth}")
-        self.conv1 = conv(64, 7, stride=2)
+        self.conv1 = Conv(64, 7, stride=2)
         self.bn1 = BatchNorm()
         sizes = STAGE_SIZES[self.depth]
         self.layer1 = self._stage(64, sizes[0], stride=1)
@@ -131,9 +123,8 @@ class HeadlessResnet34(nn.Module):
 
     @nn.nowrap
     def _stage(self, features: int, size: int, stride: int) -> list[BasicBlock]:
-        block = (
-            nn.remat(BasicBlock, static_argnums=2) if self.remat else BasicBlock
-        )  # the 2nd, behind self and x: train
+        train = 2  # its place among the arguments of __call__, after self and x
+        block = nn.remat(BasicBlock, static_argnums=train) if self.remat else BasicBlock
         first = block(features, stride, project=stride != 1)
         return [first] + [block(features) for _ in range(size - 1)]
 
@@ -146,7 +137,7 @@ class HeadlessResnet34(nn.Module):
 
 
 def check_upscaling(kernel_size: int, padding: int, output_padding: int) -> None:
-    """ValueError unless a transposed convolution of stride 2 exactly doubles the size."""
+    """Raises ValueError unless a transposed convolution of stride 2 exactly doubles the size."""
     if kernel_size < 2 or kernel_size - 2 * padding + output_padding != 2:
         raise ValueError(
             "the size doubles only if kernel_size - 2 * padding + output_padding is 2 and kernel_size at least 2, not "
@@ -186,10 +177,9 @@ class ConvTransposeKernel(nn.Module):
 class ResnetBackbone(nn.Module):
     """ResNet, then three upscalings: [B, H, W, 3] to [B, H/4, W/4, out_channels]. H and W are multiples of 32.
 
-    `hidden_channels` are those after the first two upscalings; kernel size 4 with 256, 256 and 256 channels is the
-    authors' plain `res_34`. `pretrained` names a torchvision-format ResNet file (.pth or .safetensors) that `init`
-    reads the trunk from. `remat` is that of the trunk.
-    """
+    `hidden_channels` are the widths after the first two upscalings; kernel size 4 with 256, 256 and 256 channels is the
+    authors' plain `res_34`. `pretrained` names a torchvision-format ResNet file (.pth or .safetensors) from which
+    `init` reads the trunk. `remat` is the trunk's."""
 
     pretrained: str | Path | None = None
     out_channels: int = 64
@@ -207,8 +197,8 @@ class ResnetBackbone(nn.Module):
 
     @nn.nowrap
     def init(self, *args, **kwargs) -> dict:
-        """Flax's `init`, with the trunk read from `pretrained` where that is given."""
-        variables = super().init(*args, **kwargs)
+        """Flax's `init`, with the trunk read from `pretrained` if that is given."""
+        variables = dict(super().init(*args, **kwargs))
         return load_resnet(variables, self.pretrained, "resnet.") if self.pretrained else variables
 
     def __call__(

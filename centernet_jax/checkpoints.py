@@ -1,68 +1,60 @@
-"""A training state on disk: written while training goes on, and read onto whatever devices there are."""
+"""A training state as named arrays, the same names and layouts in both backends, and back.
 
-import logging
-import os
-import re
-import sys
-import warnings
+Names: "step"; "model.NAME" and "ema.NAME" for weights and running statistics, "exp_avg.NAME" and "exp_avg_sq.NAME" for
+Adam's moments, where NAME is torch's.
+"""
+
+from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
+import optax
 from flax.serialization import from_state_dict, to_state_dict
 
+from centernet_data.contract.checkpoint import part_of, require_same_arrays
+from centernet_jax.devices import devices_of, replicate
 from centernet_jax.train import TrainState
+from centernet_jax.weights import to_flax, to_torch
 
 
-def _quiet(unraisable, hook=sys.unraisablehook) -> None:
-    if str(unraisable.exc_value) != "Event loop is closed":
-        hook(unraisable)
+def to_arrays(state: TrainState) -> dict[str, np.ndarray]:
+    """Everything in the state, copied into numpy arrays; the next step may use the state's memory."""
+    mu, nu = (optax.tree_utils.tree_get(state.opt_state, name) for name in ("mu", "nu"))
+    trees = {"model": state.variables, "ema": state.ema, "exp_avg": {"params": mu}, "exp_avg_sq": {"params": nu}}
+    arrays = {"step": np.array(int(state.step))}
+    for part, tree in trees.items():
+        arrays |= {f"{part}.{name}": np.array(value, order="C") for name, value in to_torch(tree).items()}
+    return arrays
 
 
-# After a failed save orbax writes its traceback to the log, and leaves coroutines and writes behind that Python
-# complains of. The error comes out of `wait` as well, and is told in one line.
-logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
-warnings.filterwarnings("ignore", "coroutine 'async_serialize", RuntimeWarning)
-sys.unraisablehook = _quiet
+def from_arrays(state: TrainState, arrays: Mapping[str, np.ndarray]) -> TrainState:
+    """A state made from such arrays, on the devices of `state`, which gives the names, shapes and precisions.
+
+    Raises ValueError, naming the first array that is missing, unknown, misshapen or of another precision.
+    """
+    require_same_arrays(to_arrays(state), arrays)
+    model, ema = (to_flax(part_of(arrays, name)) for name in ("model", "ema"))
+    mu, nu = (to_flax(part_of(arrays, name))["params"] for name in ("exp_avg", "exp_avg_sq"))
+    step = int(arrays["step"])
+    opt_state = optax.tree_utils.tree_set(state.opt_state, count=jnp.array(step, jnp.int32), mu=mu, nu=nu)
+    return replicate(
+        state.replace(
+            step=jnp.asarray(step, state.step.dtype),
+            params=model["params"],
+            batch_stats=model["batch_stats"],
+            opt_state=jax.tree.map(jnp.copy, opt_state),  # both counts are one array, and a step consumes each
+            ema=ema,
+        ),
+        devices_of(state.params),
+    )
 
 
-class Checkpointer:
-    """Writes one state at a time in the background, and reads it back. A state is a folder here."""
+def read_older(path: Path, state: TrainState) -> TrainState:
+    """The state in a folder that a version before 0.2 wrote with Orbax. Nearly any exception if it is damaged."""
+    import orbax.checkpoint as ocp  # here, because it is slow to import and only older runs need it
 
-    def __init__(self):
-        several = jax.process_count() > 1  # of which this one writes alone, and need not wait for the others
-        alone = ocp.options.MultiprocessingOptions(jax.process_index(), {jax.process_index()}, "alone")
-        self._orbax = ocp.StandardCheckpointer(**({"multiprocessing_options": alone} if several else {}))
-
-    def save(self, path: Path, state: TrainState) -> None:
-        """Begins to write; what was begun earlier must have been waited for. `path` appears when it is whole.
-
-        All arrays of the state are copied before this returns, so that a step may use their memory anew.
-        """
-        self._orbax.save(path.absolute(), _arrays(state))
-
-    def wait(self) -> None:
-        """Until nothing is being written. OSError if the last `save` failed for want of room or permission."""
-        try:
-            self._orbax.wait_until_finished()
-        except Exception as error:
-            # tensorstore tells the system's own error inside of its long one.
-            code = re.search(r"os_error_code='(\d+)'", str(error))
-            if code is None:
-                raise
-            raise OSError(int(code[1]), os.strerror(int(code[1]))) from error
-
-    def restore(self, path: Path, state: TrainState) -> TrainState:
-        """The state in `path`, on the devices of `state`, which has arrays of the same shapes; with several processes
-        as numpy arrays.
-
-        Nearly any exception if it is damaged, or is a state of another kind.
-        """
-        return from_state_dict(state, self._orbax.restore(path.absolute(), _arrays(state)))
-
-
-def _arrays(state: TrainState) -> dict:
-    """The state's arrays by name. With several processes they are numpy's: saving JAX's own takes all processes."""
-    arrays = to_state_dict(state)
-    return jax.tree.map(np.array, arrays) if jax.process_count() > 1 else arrays
+    restored = ocp.StandardCheckpointer().restore(path.absolute(), to_state_dict(state))
+    return cast(TrainState, from_state_dict(state, restored))

@@ -6,17 +6,17 @@ Paper: section 3 (targets) and section 4, "From points to bounding boxes" (decod
 """
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple, get_args
 
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-TargetMode = Literal["adaptive", "exact", "fixed"]
+from centernet_data.contract.recipe import Targets
 
 
 class Cells(NamedTuple):
-    """Where each object sits on the grid, and what the network should say there. `valid` is False for padding."""
+    """The cell of each object on the grid, and what the network should predict there. `valid` is False for padding."""
 
     y: Int[Array, "b n"]
     x: Int[Array, "b n"]
@@ -31,8 +31,8 @@ def objects_to_cells(objects: Float[Array, "b n 6"], hw: tuple[int, int]) -> Cel
     frame = jnp.array(hw, objects.dtype)
     centre, size = objects[..., :2], objects[..., 2:4]
     low, high = jnp.maximum(centre - size / 2, 0), jnp.minimum(centre + size / 2, frame)
-    # A box inside the frame stays bit for bit as it was: rebuilt from its corners, its size could round up to one
-    # cell more.
+    # A box inside the frame stays as it was, bit for bit: rebuilt from its corners, its size could round up to one cell
+    # more.
     clipped = (centre < size / 2) | (centre + size / 2 > frame)
     size = jnp.where(clipped, high - low, size)
     centre = jnp.where(clipped, (low + high) / 2, centre)
@@ -68,18 +68,18 @@ def draw_heatmap(
     hw: tuple[int, int],
     num_classes: int,
     smooth_kernel_size: int = 3,
-    mode: TargetMode = "fixed",
+    targets: Targets = "fixed",
 ) -> Float[Array, "b h w c"]:
     """A Gaussian around each object's cell in its class's map: exactly 1 at the cell, merged by maximum. Equation 1.
 
     `adaptive` and `exact`: sigma (2r + 1) / 6, cut off beyond the radius r of `gaussian_radius` of the size rounded
     up. `fixed`: a kernel of `smooth_kernel_size` cells with sigma (k // 2 + 1) / 3; 0 draws the centre cell alone.
     """
-    if mode == "fixed":
+    if targets == "fixed":
         radius = jnp.full(cells.y.shape, smooth_kernel_size // 2, cells.size.dtype)
         sigma = jnp.full_like(radius, (smooth_kernel_size // 2 + 1) / 3)
     else:
-        radius = jnp.maximum(jnp.floor(gaussian_radius(jnp.ceil(cells.size), mode == "exact")), 0)
+        radius = jnp.maximum(jnp.floor(gaussian_radius(jnp.ceil(cells.size), targets == "exact")), 0)
         sigma = (2 * radius + 1) / 6
 
     def along(length, centre):  # a Gaussian is a product of one along y and one along x
@@ -99,15 +99,15 @@ def objects_to_points(
     hw: tuple[int, int],
     num_classes: int,
     smooth_kernel_size: int = 3,
-    mode: TargetMode = "fixed",
+    targets: Targets = "fixed",
 ) -> Float[Array, "b h w p"]:
-    """Objects in cells to the dense map that a perfect network would return.
+    """Objects in cells to the dense map that a perfect network would predict.
 
     Class channels in [0, 1]; (dy, dx) in [0, 1) and (height, width) in cells, at the objects' own cells and 0
     elsewhere. Where objects share a cell, the first listed is kept.
     """
     cells = objects_to_cells(objects, hw)
-    heatmap = draw_heatmap(cells, hw, num_classes, smooth_kernel_size, mode)
+    heatmap = draw_heatmap(cells, hw, num_classes, smooth_kernel_size, targets)
     images, count = jnp.arange(len(objects))[:, None], objects.shape[1]
     listed = jnp.where(cells.valid, jnp.arange(count), count)
     first = jnp.full((len(objects), *hw), count).at[images, cells.y, cells.x].min(listed)
@@ -117,6 +117,14 @@ def objects_to_points(
     return jnp.concatenate([heatmap, dense], axis=-1)
 
 
+def check_options(targets: Targets, smooth_kernel_size: int) -> None:
+    """Raises ValueError for options that no targets are drawn with."""
+    if targets not in get_args(Targets):
+        raise ValueError(f"targets must be one of {', '.join(get_args(Targets))}, not {targets!r}")
+    if smooth_kernel_size < 0 or (smooth_kernel_size and smooth_kernel_size % 2 == 0):
+        raise ValueError(f"smooth_kernel_size must be 0 or odd, not {smooth_kernel_size}")
+
+
 @dataclass(frozen=True)
 class ObjectsToPoints:
     """`objects_to_points` with its options as fields. `hw` is the grid: one number for a square, or (H/4, W/4)."""
@@ -124,21 +132,22 @@ class ObjectsToPoints:
     hw: int | tuple[int, int] = 64
     num_classes: int = 2
     smooth_kernel_size: int = 3
-    mode: TargetMode = "fixed"
+    targets: Targets = "fixed"
 
     def __post_init__(self):
-        if self.mode not in ("adaptive", "exact", "fixed"):
-            raise ValueError(f"mode must be adaptive, exact or fixed, not {self.mode!r}")
-        if self.smooth_kernel_size < 0 or (self.smooth_kernel_size and self.smooth_kernel_size % 2 == 0):
-            raise ValueError(f"smooth_kernel_size must be 0 or odd, not {self.smooth_kernel_size}")
+        check_options(self.targets, self.smooth_kernel_size)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """`hw` as (height, width) in cells."""
+        return (self.hw, self.hw) if isinstance(self.hw, int) else self.hw
 
     def __call__(self, objects: Float[Array, "b n 6"]) -> Float[Array, "b h w p"]:
-        hw = (self.hw, self.hw) if isinstance(self.hw, int) else tuple(self.hw)
-        return objects_to_points(objects, hw, self.num_classes, self.smooth_kernel_size, self.mode)
+        return objects_to_points(objects, self.grid, self.num_classes, self.smooth_kernel_size, self.targets)
 
 
 def top_k(scores: Float[Array, "b m"], k: int) -> tuple[Float[Array, "b k"], Int[Array, "b k"]]:
-    """The k highest scores, highest first, and where they are; of equal scores the one of lower index comes first."""
+    """The k highest scores, highest first, and their indices; among equal scores the lower index comes first."""
     values, index = lax.top_k(scores, k)
     return values, index
 
@@ -148,8 +157,8 @@ def _best_cells(
 ) -> tuple[Float[Array, "b k"], Int[Array, "b k"], Int[Array, "b k"], Int[Array, "b k"]]:
     """The k highest scores, highest first, with their class, y and x. Ties go by lower class, then y, then x.
 
-    They lie in the k rows of cells (of one class and y) whose own highest scores are the highest: an element of any
-    other row has k before it. So only those rows are looked at: 0.8 ms instead of 7.1 for 8 x 64² x 80 on one CPU core.
+    They lie in the k rows of cells (of one class and one y) with the highest maxima, because k scores precede any score
+    of another row. Only those rows are searched: 0.8 ms instead of 7.1 for 8 x 64² x 80 on one CPU core.
     """
     images, height, width = jnp.arange(len(scores))[:, None], *scores.shape[1:3]
     rows = scores.max(2).swapaxes(1, 2).reshape(len(scores), -1)
@@ -165,7 +174,7 @@ def points_to_objects(
 ) -> Float[Array, "b n 6"]:
     """The best cells over all classes as objects in cells, best first; rows under `min_confidence` are zero.
 
-    Ties go by lower class, then y, then x. Suppress what is no peak first (`points_non_max_suppression`).
+    Ties go by lower class, then y, then x. Apply `points_non_max_suppression` first.
     """
     batch, height, width, channels = points.shape
     count = min(objects_per_image, height * width * (channels - 4))

@@ -1,10 +1,11 @@
 """The three branches on top of the features. Paper: section 4 and appendix A."""
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from centernet_jax.backbone import conv
+from centernet_jax.backbone import Conv
 
 CLASS_BIAS = -2.19  # sigmoid(-2.19) = 0.1: at first nearly every cell is background (arXiv:1708.02002, section 3.3)
 
@@ -21,21 +22,23 @@ class Branch(nn.Module):
     bias: float = 0.0
 
     def setup(self):
-        self.conv1 = conv(self.hidden_channels, 3, use_bias=True)
-        inits = {
-            "kernel_init": nn.initializers.normal(OUTPUT_STD),
-            "bias_init": nn.initializers.constant(self.bias),
-        }
-        self.conv2 = conv(self.out_channels, 1, use_bias=True, **inits)
+        self.conv1 = Conv(self.hidden_channels, 3, bias=True)
+        self.conv2 = Conv(
+            self.out_channels,
+            1,
+            bias=True,
+            kernel_init=nn.initializers.normal(OUTPUT_STD),
+            bias_init=nn.initializers.constant(self.bias),
+        )
 
     def __call__(self, x: Float[Array, "b h w k"]) -> Float[Array, "b h w o"]:
         return self.conv2(nn.relu(self.conv1(x)))
 
 
 class CenterNetHead(nn.Module):
-    """Features [B, H/4, W/4, k_in_channels] to points [B, H/4, W/4, c_classes + 4], class channels as logits.
+    """Features [B, H/4, W/4, k_in_channels] to points [B, H/4, W/4, c_classes + 4].
 
-    Channels: class logits, then offset (dy, dx) and size (height, width) in cells.
+    Channels: class probabilities, then offset (dy, dx) and size (height, width) in cells.
     """
 
     k_in_channels: int = 64
@@ -47,7 +50,18 @@ class CenterNetHead(nn.Module):
         self.offset = Branch(self.hidden_channels, 2)
         self.size = Branch(self.hidden_channels, 2)
 
-    def __call__(self, x: Float[Array, "b h w k"]) -> Float[Array, "b h w p"]:
+    def __call__(self, x: Float[Array, "b h w k"], return_logits: bool = False) -> Float[Array, "b h w p"]:
+        """Class channels are probabilities, or with `return_logits` logits, which training works on."""
         if x.shape[-1] != self.k_in_channels:
             raise ValueError(f"the head takes {self.k_in_channels} channels, but the features have {x.shape[-1]}")
-        return jnp.concatenate([self.heatmap(x), self.offset(x), self.size(x)], axis=-1)
+        points = jnp.concatenate([self.heatmap(x), self.offset(x), self.size(x)], axis=-1)
+        return points if return_logits else class_probabilities(points)
+
+
+def class_probabilities(points: Float[Array, "b h w p"]) -> Float[Array, "b h w p"]:
+    """Points with class logits to points with class probabilities, in float32 at least.
+
+    In bfloat16 the scores of neighbouring cells would often be the same number, and both would be peaks.
+    """
+    points = points.astype(jnp.promote_types(points.dtype, jnp.float32))
+    return jnp.concatenate([jax.nn.sigmoid(points[..., :-4]), points[..., -4:]], axis=-1)

@@ -4,13 +4,14 @@ Paper: section 3, equations 1 (focal loss), 2 (offset), 3 (size) and 4 (their su
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from centernet_jax.convert import Cells, ObjectsToPoints, TargetMode, draw_heatmap, objects_to_cells
+from centernet_data.contract.recipe import Normalization, Targets
+from centernet_jax.convert import Cells, ObjectsToPoints, check_options, draw_heatmap, objects_to_cells
 from centernet_jax.network import scale_objects
 
 
@@ -19,9 +20,8 @@ def focal_loss(
 ) -> Float[Array, "b"]:
     """Penalty-reduced focal loss, summed over each image. Equation 1.
 
-    Cells where the target is exactly 1 are positives. Every other cell is a negative, the less so the closer it is
-    to a centre: its weight is (1 - target)^beta.
-    """
+    Cells where the target is exactly 1 are positives. Every other cell is a negative, with the weight (1 -
+    target)^beta: the closer to a centre, the lower."""
     probability = jax.nn.sigmoid(logits)
     positive = (1 - probability) ** alpha * jax.nn.log_sigmoid(logits)
     negative = (1 - target) ** beta * probability**alpha * jax.nn.log_sigmoid(-logits)
@@ -29,7 +29,7 @@ def focal_loss(
 
 
 def l1_loss(prediction: Float[Array, "b h w 2"], target: Float[Array, "b n 2"], cells: Cells) -> Float[Array, "b"]:
-    """|prediction at each real object's own cell - its target|, summed over each image. Equations 2 and 3."""
+    """|prediction at each object's own cell - its target|, summed over each image. Equations 2 and 3."""
     batch = jnp.arange(prediction.shape[0])[:, None]
     difference = jnp.where(cells.valid[..., None], prediction[batch, cells.y, cells.x] - target, 0)
     # |d| as d * sign(d): its gradient at 0 is 0, as torch has it; that of jnp.abs is 1.
@@ -37,50 +37,75 @@ def l1_loss(prediction: Float[Array, "b h w 2"], target: Float[Array, "b n 2"], 
 
 
 def logit(probability: Float[Array, "..."]) -> Float[Array, "..."]:
-    """The inverse of the sigmoid, with probabilities held within [1e-4, 1 - 1e-4] as in the authors' code."""
+    """The inverse of the sigmoid, of probabilities clamped to [1e-4, 1 - 1e-4] as in the authors' code."""
     probability = jnp.clip(probability, 1e-4, 1 - 1e-4)
     return jnp.log(probability) - jnp.log1p(-probability)
+
+
+def check_grid(options: ObjectsToPoints, hw: tuple[int, int], num_classes: int) -> None:
+    """Raises ValueError if the options are of another grid or number of classes than the points."""
+    wanted = options.grid
+    if wanted != hw or options.num_classes != num_classes:
+        raise ValueError(
+            f"the targets have {wanted[0]} x {wanted[1]} cells and {options.num_classes} classes, but the points have "
+            f"{hw[0]} x {hw[1]} cells and {num_classes} classes; give hw={hw} and num_classes={num_classes}"
+        )
 
 
 @dataclass(frozen=True)
 class CenterNetLoss:
     """(points, objects in pixels) to [B, 3]: heatmap, offset and size loss of each image, already weighted.
 
-    normalization "batch": every image's sum is divided by the mean count of objects per image of the batch, so that
-    the mean over B equals the authors' three losses (the L1 losses are means over both coordinates). "image": by
-    that image's own objects + 1. `from_logits`: the class channels of the points are logits; else probabilities.
-    `obj_to_points` gives the targets' options; without it they follow from the points' own shape and from
-    `smooth_kernel_size` and `mode`. `r_scale`: pixels per cell.
-    """
+    The class channels of the points are probabilities, as the head gives them, or logits with `from_logits`. `r_scale`:
+    pixels per cell. Targets are drawn with the options of `obj_to_points`, or with `smooth_kernel_size` and `targets`;
+    `hw` and `num_classes` follow from the points, and are checked against them where they are given. Normalization
+    "batch": every image's sum is divided by the mean number of objects per image of the batch, so that the mean over B
+    equals the authors' three losses (the L1 losses are means over both coordinates); "image": by that image's own
+    number of objects + 1. Raises ValueError for points of another grid or number of classes than the options say."""
 
     l_size_lambda: float = 0.1
     l_offset_lambda: float = 1
     r_scale: float = 4
     obj_to_points: ObjectsToPoints | None = None
-    normalization: Literal["batch", "image"] = "batch"
+    normalization: Normalization = "batch"
     from_logits: bool = False
+    hw: int | tuple[int, int] | None = None
+    num_classes: int | None = None
     smooth_kernel_size: int = 3
-    mode: TargetMode = "fixed"
+    targets: Targets = "fixed"
 
     def __post_init__(self):
-        if self.normalization not in ("batch", "image"):
+        if self.normalization not in get_args(Normalization):
             raise ValueError(f"normalization must be batch or image, not {self.normalization!r}")
+        check_options(self.targets, self.smooth_kernel_size)
 
     def __call__(self, points: Float[Array, "b h w p"], objects: Float[Array, "b n 6"]) -> Float[Array, "b 3"]:
-        # In the wider of the two precisions, so that bfloat16 points keep float32 targets and sums.
+        # The wider of the two precisions, so that bfloat16 points keep float32 targets and sums.
         dtype = jnp.promote_types(points.dtype, objects.dtype)
         points, objects = points.astype(dtype), objects.astype(dtype)
-        hw, num_classes = points.shape[1:3], points.shape[3] - 4
-        options = self.obj_to_points or ObjectsToPoints(hw, num_classes, self.smooth_kernel_size, self.mode)
+        _, height, width, channels = points.shape
+        hw, num_classes = (height, width), channels - 4
+        options = self._options(hw, num_classes)
         cells = objects_to_cells(scale_objects(objects, 1 / self.r_scale), hw)
-        target = draw_heatmap(cells, hw, num_classes, options.smooth_kernel_size, options.mode)
+        target = draw_heatmap(cells, hw, num_classes, options.smooth_kernel_size, options.targets)
         scores, offsets, sizes = jnp.split(points, (num_classes, num_classes + 2), axis=-1)
-        # Computed anew for the gradient, what lies between logits and loss need not be kept: all losses with their
+        # Recomputed for the gradient, what lies between logits and loss need not be stored: all losses with their
         # gradient take 22 ms instead of 40 (8 x 64 x 64 cells, 80 classes, two cores).
         heatmap = jax.checkpoint(focal_loss)(scores if self.from_logits else logit(scores), target)
         offset = self.l_offset_lambda * l1_loss(offsets, cells.offset, cells)
         size = self.l_size_lambda * l1_loss(sizes, cells.size, cells)
         return self._normalize(jnp.stack([heatmap, offset, size], axis=1), target, cells)
+
+    def _options(self, hw: tuple[int, int], num_classes: int) -> ObjectsToPoints:
+        """The options of the targets, for points of that grid and number of classes."""
+        given = self.obj_to_points or ObjectsToPoints(
+            hw if self.hw is None else self.hw,
+            num_classes if self.num_classes is None else self.num_classes,
+            self.smooth_kernel_size,
+            self.targets,
+        )
+        check_grid(given, hw, num_classes)
+        return given
 
     def _normalize(
         self, sums: Float[Array, "b 3"], target: Float[Array, "b h w c"], cells: Cells
@@ -88,7 +113,8 @@ class CenterNetLoss:
         objects = cells.valid.sum(1).astype(sums.dtype)
         if self.normalization == "image":
             return sums / (objects[:, None] + 1)
-        # Counted in the order in which it was drawn, or XLA writes the target down anew: 16 ms instead of 22, as above.
+        # Counted in the layout in which it was drawn, or XLA stores the target a second time: 16 ms instead of 22, as
+        # above.
         positives = jnp.maximum((target.transpose(0, 3, 1, 2) == 1).sum(), 1).astype(sums.dtype)
         coordinates = 2 * objects.sum() + 1e-4  # the authors' code counts both coordinates, and never divides by 0
         return len(sums) * sums / jnp.stack([positives, coordinates, coordinates])

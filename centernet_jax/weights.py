@@ -1,8 +1,9 @@
-"""Flax variables from and to files that hold torch's names and layouts, without torch."""
+"""Flax variables to and from files that hold torch's names and layouts, without torch."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +15,9 @@ from centernet_data.contract.torch_file import read_tensors
 from centernet_data.contract.weights_file import check_tensors, write_model_file
 
 # The one rule. Flax: (collection, *modules, leaf); torch: modules.leaf, list members as "layer1.0" for "layer1_0".
-# A kernel, of a transposed convolution too, is torch's weight permuted by (2, 3, 1, 0); the inverse leads back.
+# A kernel, of a transposed convolution too, is torch's weight permuted by (2, 3, 1, 0); (3, 2, 0, 1) is the inverse.
 TORCH_LEAF = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
+TO_FLAX, TO_TORCH = (2, 3, 1, 0), (3, 2, 0, 1)
 
 
 def torch_name(*modules: str) -> str:
@@ -25,10 +27,8 @@ def torch_name(*modules: str) -> str:
 
 def to_torch(variables: Mapping) -> dict[str, np.ndarray]:
     """Flax variables {"params": ..., "batch_stats": ...} as a torch state dict of numpy arrays."""
-    tensors = {}
-    for (_, *modules, leaf), value in flatten_dict(jax.device_get(variables)).items():
-        tensors[torch_name(*modules, TORCH_LEAF[leaf])] = value.transpose(3, 2, 0, 1) if value.ndim == 4 else value
-    return tensors
+    named = _by_torch_name(jax.device_get(variables))
+    return {name: value.transpose(TO_TORCH) if value.ndim == 4 else value for name, value in named}
 
 
 def to_flax(tensors: Mapping[str, np.ndarray]) -> dict:
@@ -44,15 +44,19 @@ def to_flax(tensors: Mapping[str, np.ndarray]) -> dict:
         elif leaf == "weight":
             leaf = "kernel" if value.ndim == 4 else "scale"
         path = ("batch_stats" if statistic else "params", *modules, leaf)
-        variables[path] = jnp.asarray(value.transpose(2, 3, 1, 0) if value.ndim == 4 else value)
+        variables[path] = jnp.asarray(value.transpose(TO_FLAX) if value.ndim == 4 else value)
     return unflatten_dict(variables)
 
 
 def shapes(variables: Mapping) -> dict[str, tuple[int, ...]]:
     """The torch names and shapes of Flax variables, which may be abstract (`jax.eval_shape`)."""
-    return {
-        name: value.shape for name, value in to_torch(jax.tree.map(lambda x: np.empty(x.shape, []), variables)).items()
-    }
+    named = _by_torch_name(variables)
+    return {name: tuple(x.shape[i] for i in TO_TORCH) if x.ndim == 4 else x.shape for name, x in named}
+
+
+def _by_torch_name(variables: Mapping) -> Iterator[tuple[str, Any]]:
+    for (_, *modules, leaf), value in flatten_dict(variables).items():
+        yield torch_name(*modules, TORCH_LEAF[leaf]), value
 
 
 def save_weights(path: str | Path, variables: Mapping, config: ModelConfig) -> None:
@@ -61,7 +65,10 @@ def save_weights(path: str | Path, variables: Mapping, config: ModelConfig) -> N
 
 
 def load_weights(path: str | Path, tensors: Mapping[str, np.ndarray], expected: Mapping) -> dict:
-    """Flax variables from the tensors of `model.safetensors`. ValueError names one that `expected` has otherwise."""
+    """Flax variables from the tensors of `model.safetensors`.
+
+    Raises ValueError, naming a tensor that is missing, unknown or of another shape than in `expected`.
+    """
     check_tensors(shapes(expected), {name: tensor.shape for name, tensor in tensors.items()}, path)
     return to_flax(tensors)
 
@@ -69,8 +76,8 @@ def load_weights(path: str | Path, tensors: Mapping[str, np.ndarray], expected: 
 def load_resnet(variables: Mapping, path: str | Path, prefix: str) -> dict:
     """`variables` with the trunk under `prefix` ("backbone.resnet.") taken from a torchvision-format ResNet file.
 
-    The file is a .safetensors or a .pth; a classifier (`fc`) in it is left out. ValueError names a tensor that is
-    missing, unknown or of another shape, as in a file of another depth.
+    The file is a .safetensors or a .pth; a classifier (`fc`) in it is left out. Raises ValueError, naming a tensor that
+    is missing, unknown or of another shape, as in a file of another depth.
     """
     tensors = {
         prefix + name: tensor

@@ -1,27 +1,19 @@
 """CenterNet ("Objects as Points", arXiv:1904.07850) in torch."""
 
 from centernet_torch.backbone import HeadlessResnet34, ResnetBackbone, UpscaleTwiceLayer
-from centernet_torch.checkpoints import Checkpointer
+from centernet_torch.checkpoints import from_arrays, read_older, to_arrays
 from centernet_torch.convert import ObjectsToPoints, PointsToObjects
 from centernet_torch.detector import Detector, load
+from centernet_torch.devices import all_gather, broadcast_from_first, join_processes
 from centernet_torch.head import CenterNetHead
 from centernet_torch.loss import CenterNetLoss
 from centernet_torch.network import CenterNet, PointsNonMaxSuppression, ScaleObjects, normalize_images
-from centernet_torch.train import (
-    TrainState,
-    all_gather,
-    broadcast_from_first,
-    create_model,
-    create_state,
-    join_processes,
-    train_step,
-)
+from centernet_torch.train import TrainState, create_model, create_state, train_step
 
 __all__ = [
     "CenterNet",
     "CenterNetHead",
     "CenterNetLoss",
-    "Checkpointer",
     "Detector",
     "HeadlessResnet34",
     "ObjectsToPoints",
@@ -35,8 +27,11 @@ __all__ = [
     "broadcast_from_first",
     "create_model",
     "create_state",
+    "from_arrays",
     "join_processes",
     "load",
     "normalize_images",
+    "read_older",
+    "to_arrays",
     "train_step",
 ]

@@ -26,7 +26,7 @@ def conv(in_channels: int, features: int, kernel_size: int, stride: int = 1, bia
     """A square convolution padded by kernel_size // 2 on each side."""
     layer = nn.Conv2d(in_channels, features, kernel_size, stride, padding=kernel_size // 2, bias=bias)
     he_normal(layer.weight)
-    if bias:
+    if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return layer
 
@@ -55,7 +55,7 @@ class BasicBlock(nn.Module):
 class HeadlessResnet34(nn.Module):
     """torchvision's ResNet without average pool and classifier: [B, 3, H, W] to [B, 512, H/32, W/32].
 
-    With `remat` each block keeps only its input for the gradient, and is computed anew there.
+    With `remat` only each block's input is kept for the gradient; the block is computed again in the backward pass.
     """
 
     def __init__(self, depth: int = 34, remat: bool = False):
@@ -83,27 +83,27 @@ class HeadlessResnet34(nn.Module):
         return x
 
 
-def _checkpointed(block: BasicBlock, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h2 w2"]:
+def _checkpointed(block: nn.Module, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h2 w2"]:
     return checkpoint(block, x, use_reentrant=False, context_fn=lambda: (nullcontext(), _without_statistics(block)))
 
 
 @contextmanager
-def _without_statistics(block: BasicBlock) -> Iterator[None]:
-    """The second pass normalises as the first did, and does not move the running statistics again."""
+def _without_statistics(block: nn.Module) -> Iterator[None]:
+    """For the second pass: it normalises as the first did, but does not move the running statistics again."""
     norms = [module for module in block.modules() if isinstance(module, nn.BatchNorm2d)]
-    kept = [(norm, norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
+    kept = [(norm, norm.momentum, {name: buffer.clone() for name, buffer in norm.named_buffers()}) for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
     try:
         yield
     finally:
-        for norm, momentum, batches in kept:
+        for norm, momentum, buffers in kept:
             norm.momentum = momentum
-            norm.num_batches_tracked.copy_(batches)
+            norm.load_state_dict(buffers, strict=False)
 
 
 def check_upscaling(kernel_size: int, padding: int, output_padding: int) -> None:
-    """ValueError unless a transposed convolution of stride 2 exactly doubles the size."""
+    """Raises ValueError unless a transposed convolution of stride 2 exactly doubles the size."""
     if kernel_size < 2 or kernel_size - 2 * padding + output_padding != 2:
         raise ValueError(
             "the size doubles only if kernel_size - 2 * padding + output_padding is 2 and kernel_size at least 2, not "
@@ -130,9 +130,9 @@ class UpscaleTwiceLayer(nn.Module):
 class ResnetBackbone(nn.Module):
     """ResNet, then three upscalings: [B, 3, H, W] to [B, out_channels, H/4, W/4]. H and W are multiples of 32.
 
-    `hidden_channels` are those after the first two upscalings; kernel size 4 with 256, 256 and 256 channels is the
-    authors' plain `res_34`. `pretrained` names a torchvision-format ResNet file (.pth or .safetensors) that the
-    trunk is read from. `remat` is that of the trunk.
+    `hidden_channels` are the widths after the first two upscalings; kernel size 4 with 256, 256 and 256 channels is the
+    authors' plain `res_34`. `pretrained` names a torchvision-format ResNet file (.pth or .safetensors) from which the
+    trunk is read. `remat` is the trunk's.
     """
 
     def __init__(
@@ -145,6 +145,7 @@ class ResnetBackbone(nn.Module):
         remat: bool = False,
     ):
         super().__init__()
+        self.out_channels = out_channels
         self.resnet = HeadlessResnet34(depth, remat)
         widths = (512, *hidden_channels, out_channels)
         self.upscale = nn.ModuleList(

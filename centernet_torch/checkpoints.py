@@ -1,46 +1,60 @@
-"""A training state on disk: written between two steps, and read onto whatever device there is."""
+"""A training state as named arrays, the same names and layouts in both backends, and back.
 
-from io import BytesIO
+Names: "step"; "model.NAME" and "ema.NAME" for weights and running statistics, "exp_avg.NAME" and "exp_avg_sq.NAME" for
+Adam's moments, where NAME is torch's.
+"""
+
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch import Tensor
 
-from centernet_data.contract.files import written_beside
-from centernet_data.contract.recipe import Recipe
+from centernet_data.contract.checkpoint import part_of, require_same_arrays
 from centernet_torch.train import TrainState
+from centernet_torch.weights import copy_weights
 
 
-class Checkpointer:
-    """Writes a state, and reads it back. A state is a file here."""
-
-    def save(self, path: Path, state: TrainState) -> None:
-        """Writes beside `path` and renames. OSError if there is no room or no permission."""
-        content = {name: _to_save(value) for name, value in state._asdict().items() if not isinstance(value, Recipe)}
-        buffer = BytesIO()  # torch's own writing hides the system's error behind its own
-        torch.save(content, buffer)
-        with written_beside(path) as beside:
-            beside.write_bytes(buffer.getbuffer())
-
-    def wait(self) -> None:
-        """`save` has finished already, unlike its twin."""
-
-    def restore(self, path: Path, state: TrainState) -> TrainState:
-        """The state in `path`; the model and the optimizer of `state` are changed in place.
-
-        Nearly any exception if it is damaged, or is a state of another kind.
-        """
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        return state._replace(**{name: _restored(getattr(state, name), value) for name, value in content.items()})
+def to_arrays(state: TrainState) -> dict[str, np.ndarray]:
+    """Everything in the state, copied into numpy arrays; the next step may use the state's memory."""
+    adam = state.optimizer.state
+    parts: dict[str, dict[str, Tensor]] = {"model": copy_weights(state.model), "ema": state.ema}
+    for moment in ("exp_avg", "exp_avg_sq"):  # zeros before the first step, and for frozen parameters
+        named = state.model.named_parameters()
+        parts[moment] = {name: adam[p][moment] if p in adam else torch.zeros_like(p) for name, p in named}
+    arrays = {"step": np.array(state.step)}
+    for part, tensors in parts.items():
+        arrays |= {f"{part}.{name}": np.array(tensor.detach().cpu(), order="C") for name, tensor in tensors.items()}
+    return arrays
 
 
-def _to_save(value):
-    return value.state_dict() if hasattr(value, "state_dict") else value
+def from_arrays(state: TrainState, arrays: Mapping[str, np.ndarray]) -> TrainState:
+    """A state made from such arrays, on the device of `state`, which gives the names, shapes and precisions. The model,
+    the optimizer and the average of `state` change in place.
+
+    Raises ValueError, naming the first array that is missing, unknown, misshapen or of another precision.
+    """
+    require_same_arrays(to_arrays(state), arrays)
+    step = int(arrays["step"])
+    tensors = {name: torch.from_numpy(np.array(value)) for name, value in part_of(arrays, "model").items()}
+    state.model.load_state_dict(tensors, strict=False)  # without num_batches_tracked, which nothing reads
+    for name, value in part_of(arrays, "ema").items():
+        state.ema[name].copy_(torch.from_numpy(np.array(value)))
+    state.optimizer.state.clear()
+    for name, parameter in state.model.named_parameters() if step else ():
+        moments = {moment: torch.empty_like(parameter) for moment in ("exp_avg", "exp_avg_sq")}
+        for moment, tensor in moments.items():
+            tensor.copy_(torch.from_numpy(np.array(arrays[f"{moment}.{name}"])))
+        state.optimizer.state[parameter] = {"step": torch.tensor(float(step)), **moments}
+    return state._replace(step=step)
 
 
-def _restored(old, value):
-    if isinstance(old, dict):
-        return {name: tensor.to(old[name].device) for name, tensor in value.items()}
-    if not hasattr(old, "load_state_dict"):
-        return value
-    old.load_state_dict(value)
-    return old
+def read_older(path: Path, state: TrainState) -> TrainState:
+    """The state in a file that a version before 0.2 wrote with torch.save. Nearly any exception if it is damaged."""
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    state.model.load_state_dict(content["model"])
+    state.optimizer.load_state_dict(content["optimizer"])
+    for name, tensor in content["ema"].items():
+        state.ema[name].copy_(tensor)
+    return state._replace(step=content["step"])

@@ -5,17 +5,17 @@ class, confidence), pixels divided by 4. Real rows have confidence 1, padding ro
 Paper: section 3 (targets) and section 4, "From points to bounding boxes" (decoding).
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-TargetMode = Literal["adaptive", "exact", "fixed"]
+from centernet_data.contract.recipe import Targets
 
 
 class Cells(NamedTuple):
-    """Where each object sits on the grid, and what the network should say there. `valid` is False for padding."""
+    """The cell of each object on the grid, and what the network should predict there. `valid` is False for padding."""
 
     y: Int[Tensor, "b n"]
     x: Int[Tensor, "b n"]
@@ -30,8 +30,8 @@ def objects_to_cells(objects: Float[Tensor, "b n 6"], hw: tuple[int, int]) -> Ce
     frame = objects.new_tensor(hw)
     centre, size = objects[..., :2], objects[..., 2:4]
     low, high = (centre - size / 2).clamp(min=0), (centre + size / 2).minimum(frame)
-    # A box inside the frame stays bit for bit as it was: rebuilt from its corners, its size could round up to one
-    # cell more.
+    # A box inside the frame stays as it was, bit for bit: rebuilt from its corners, its size could round up to one cell
+    # more.
     clipped = (centre < size / 2) | (centre + size / 2 > frame)
     size = torch.where(clipped, high - low, size)
     centre = torch.where(clipped, (low + high) / 2, centre)
@@ -69,18 +69,18 @@ def draw_heatmap(
     hw: tuple[int, int],
     num_classes: int,
     smooth_kernel_size: int = 3,
-    mode: TargetMode = "fixed",
+    targets: Targets = "fixed",
 ) -> Float[Tensor, "b c h w"]:
     """A Gaussian around each object's cell in its class's map: exactly 1 at the cell, merged by maximum. Equation 1.
 
     `adaptive` and `exact`: sigma (2r + 1) / 6, cut off beyond the radius r of `gaussian_radius` of the size rounded
     up. `fixed`: a kernel of `smooth_kernel_size` cells with sigma (k // 2 + 1) / 3; 0 draws the centre cell alone.
     """
-    if mode == "fixed":
+    if targets == "fixed":
         radius = torch.full_like(cells.size[..., 0], smooth_kernel_size // 2)
         sigma = torch.full_like(radius, (smooth_kernel_size // 2 + 1) / 3)
     else:
-        radius = gaussian_radius(cells.size.ceil(), mode == "exact").floor().clamp(min=0)
+        radius = gaussian_radius(cells.size.ceil(), targets == "exact").floor().clamp(min=0)
         sigma = (2 * radius + 1) / 6
 
     def along(length, centre):  # a Gaussian is a product of one along y and one along x
@@ -98,15 +98,15 @@ def objects_to_points(
     hw: tuple[int, int],
     num_classes: int,
     smooth_kernel_size: int = 3,
-    mode: TargetMode = "fixed",
+    targets: Targets = "fixed",
 ) -> Float[Tensor, "b p h w"]:
-    """Objects in cells to the dense map that a perfect network would return.
+    """Objects in cells to the dense map that a perfect network would predict.
 
     Class channels in [0, 1]; (dy, dx) in [0, 1) and (height, width) in cells, at the objects' own cells and 0
     elsewhere. Where objects share a cell, the first listed is kept.
     """
     cells = objects_to_cells(objects, hw)
-    heatmap = draw_heatmap(cells, hw, num_classes, smooth_kernel_size, mode)
+    heatmap = draw_heatmap(cells, hw, num_classes, smooth_kernel_size, targets)
     images, count = torch.arange(len(objects), device=objects.device)[:, None], objects.shape[1]
     listed = torch.where(cells.valid, torch.arange(count, device=objects.device), count)
     first = torch.full((len(objects), hw[0] * hw[1]), count, device=objects.device)
@@ -117,6 +117,14 @@ def objects_to_points(
     return torch.cat([heatmap, dense], dim=1)
 
 
+def check_options(targets: Targets, smooth_kernel_size: int) -> None:
+    """Raises ValueError for options that no targets are drawn with."""
+    if targets not in get_args(Targets):
+        raise ValueError(f"targets must be one of {', '.join(get_args(Targets))}, not {targets!r}")
+    if smooth_kernel_size < 0 or (smooth_kernel_size and smooth_kernel_size % 2 == 0):
+        raise ValueError(f"smooth_kernel_size must be 0 or odd, not {smooth_kernel_size}")
+
+
 class ObjectsToPoints(nn.Module):
     """`objects_to_points` with its options as fields. `hw` is the grid: one number for a square, or (H/4, W/4)."""
 
@@ -125,27 +133,28 @@ class ObjectsToPoints(nn.Module):
         hw: int | tuple[int, int] = 64,
         num_classes: int = 2,
         smooth_kernel_size: int = 3,
-        mode: TargetMode = "fixed",
+        targets: Targets = "fixed",
     ):
         super().__init__()
-        if mode not in ("adaptive", "exact", "fixed"):
-            raise ValueError(f"mode must be adaptive, exact or fixed, not {mode!r}")
-        if smooth_kernel_size < 0 or (smooth_kernel_size and smooth_kernel_size % 2 == 0):
-            raise ValueError(f"smooth_kernel_size must be 0 or odd, not {smooth_kernel_size}")
+        check_options(targets, smooth_kernel_size)
         self.hw, self.num_classes = hw, num_classes
-        self.smooth_kernel_size, self.mode = smooth_kernel_size, mode
+        self.smooth_kernel_size = smooth_kernel_size
+        self.targets: Targets = targets
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """`hw` as (height, width) in cells."""
+        return (self.hw, self.hw) if isinstance(self.hw, int) else self.hw
 
     def forward(self, objects: Float[Tensor, "b n 6"]) -> Float[Tensor, "b p h w"]:
-        hw = (self.hw, self.hw) if isinstance(self.hw, int) else tuple(self.hw)
-        return objects_to_points(objects, hw, self.num_classes, self.smooth_kernel_size, self.mode)
+        return objects_to_points(objects, self.grid, self.num_classes, self.smooth_kernel_size, self.targets)
 
 
 def top_k(scores: Float[Tensor, "b m"], k: int) -> tuple[Float[Tensor, "b k"], Int[Tensor, "b k"]]:
-    """The k highest scores, highest first, and where they are; of equal scores the one of lower index comes first.
+    """The k highest scores, highest first, and their indices; among equal scores the lower index comes first.
 
-    torch.topk promises no order among equals, and a stable sort of everything is slow: so topk finds the k-th score,
-    and of the scores equal to it the first ones are kept.
-    """
+    torch.topk promises no order among equals, and a stable sort of everything is slow. So topk finds the k-th score,
+    and the first of the scores equal to it are kept."""
     lowest = scores.topk(k).values[:, -1:]
     above, equal = scores > lowest, scores == lowest
     keep = above | (equal & (equal.cumsum(1) <= k - above.sum(1, keepdim=True)))
@@ -154,22 +163,27 @@ def top_k(scores: Float[Tensor, "b m"], k: int) -> tuple[Float[Tensor, "b k"], I
     return confidence, index.gather(1, order)
 
 
+def _best_cells(
+    scores: Float[Tensor, "b c h w"], k: int
+) -> tuple[Float[Tensor, "b k"], Int[Tensor, "b k"], Int[Tensor, "b k"], Int[Tensor, "b k"]]:
+    """The k highest scores, highest first, with their class, y and x. Ties go by lower class, then y, then x."""
+    height, width = scores.shape[2:]
+    confidence, index = top_k(scores.flatten(1), k)
+    label, cell = index // (height * width), index % (height * width)
+    return confidence, label, cell // width, cell % width
+
+
 def points_to_objects(
     points: Float[Tensor, "b p h w"], objects_per_image: int = 42, min_confidence: float = 0.1
 ) -> Float[Tensor, "b n 6"]:
     """The best cells over all classes as objects in cells, best first; rows under `min_confidence` are zero.
 
-    Ties go by lower class, then y, then x. Suppress what is no peak first (`points_non_max_suppression`).
+    Ties go by lower class, then y, then x. Apply `points_non_max_suppression` first.
     """
-    _, channels, height, width = points.shape
-    num_classes = channels - 4
-    scores = points[:, :num_classes].flatten(1)
-    count = min(objects_per_image, scores.shape[1])
-    confidence, index = top_k(scores, count)
-    label, cell = index // (height * width), index % (height * width)
-    y, x = cell // width, cell % width
-    regression = points[:, num_classes:].flatten(2).transpose(1, 2)
-    regression = regression.gather(1, cell[..., None].expand(-1, -1, 4))
+    batch, channels, height, width = points.shape
+    count = min(objects_per_image, height * width * (channels - 4))
+    confidence, label, y, x = _best_cells(points[:, :-4], count)
+    regression = points[torch.arange(batch, device=points.device)[:, None], -4:, y, x]
     centre = torch.stack([y, x], dim=-1) + regression[..., :2]
     last = torch.stack([label.to(points.dtype), confidence], dim=-1)
     objects = torch.cat([centre, regression[..., 2:], last], dim=-1)

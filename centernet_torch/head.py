@@ -22,23 +22,37 @@ class Branch(nn.Module):
         self.conv1 = conv(in_channels, hidden_channels, 3, bias=True)
         self.conv2 = conv(hidden_channels, out_channels, 1, bias=True)
         nn.init.normal_(self.conv2.weight, std=OUTPUT_STD)
-        nn.init.constant_(self.conv2.bias, bias)
+        nn.init.constant_(self.conv2.get_parameter("bias"), bias)
 
     def forward(self, x: Float[Tensor, "b k h w"]) -> Float[Tensor, "b o h w"]:
         return self.conv2(F.relu(self.conv1(x)))
 
 
 class CenterNetHead(nn.Module):
-    """Features [B, k_in_channels, H/4, W/4] to points [B, c_classes + 4, H/4, W/4], class channels as logits.
+    """Features [B, k_in_channels, H/4, W/4] to points [B, c_classes + 4, H/4, W/4].
 
-    Channels: class logits, then offset (dy, dx) and size (height, width) in cells.
+    Channels: class probabilities, then offset (dy, dx) and size (height, width) in cells.
     """
 
     def __init__(self, k_in_channels: int = 64, c_classes: int = 2, hidden_channels: int = 64):
         super().__init__()
+        self.k_in_channels = k_in_channels
         self.heatmap = Branch(k_in_channels, hidden_channels, c_classes, CLASS_BIAS)
         self.offset = Branch(k_in_channels, hidden_channels, 2)
         self.size = Branch(k_in_channels, hidden_channels, 2)
 
-    def forward(self, x: Float[Tensor, "b k h w"]) -> Float[Tensor, "b p h w"]:
-        return torch.cat([self.heatmap(x), self.offset(x), self.size(x)], dim=1)
+    def forward(self, x: Float[Tensor, "b k h w"], return_logits: bool = False) -> Float[Tensor, "b p h w"]:
+        """Class channels are probabilities, or with `return_logits` logits, which training works on."""
+        if x.shape[1] != self.k_in_channels:
+            raise ValueError(f"the head takes {self.k_in_channels} channels, but the features have {x.shape[1]}")
+        points = torch.cat([self.heatmap(x), self.offset(x), self.size(x)], dim=1)
+        return points if return_logits else class_probabilities(points)
+
+
+def class_probabilities(points: Float[Tensor, "b p h w"]) -> Float[Tensor, "b p h w"]:
+    """Points with class logits to points with class probabilities, in float32 at least.
+
+    In bfloat16 the scores of neighbouring cells would often be the same number, and both would be peaks.
+    """
+    points = points.to(torch.promote_types(points.dtype, torch.float32))
+    return torch.cat([points[:, :-4].sigmoid(), points[:, -4:]], dim=1)

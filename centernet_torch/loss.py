@@ -3,14 +3,15 @@
 Paper: section 3, equations 1 (focal loss), 2 (offset), 3 (size) and 4 (their sum).
 """
 
-from typing import Literal
+from typing import get_args
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from centernet_torch.convert import Cells, ObjectsToPoints, TargetMode, draw_heatmap, objects_to_cells
+from centernet_data.contract.recipe import Normalization, Targets
+from centernet_torch.convert import Cells, ObjectsToPoints, check_options, draw_heatmap, objects_to_cells
 from centernet_torch.network import scale_objects
 
 
@@ -19,9 +20,8 @@ def focal_loss(
 ) -> Float[Tensor, "b"]:
     """Penalty-reduced focal loss, summed over each image. Equation 1.
 
-    Cells where the target is exactly 1 are positives. Every other cell is a negative, the less so the closer it is
-    to a centre: its weight is (1 - target)^beta.
-    """
+    Cells where the target is exactly 1 are positives. Every other cell is a negative, with the weight (1 -
+    target)^beta: the closer to a centre, the lower."""
     probability = logits.sigmoid()
     positive = (1 - probability) ** alpha * F.logsigmoid(logits)
     negative = (1 - target) ** beta * probability**alpha * F.logsigmoid(-logits)
@@ -29,27 +29,37 @@ def focal_loss(
 
 
 def l1_loss(prediction: Float[Tensor, "b 2 h w"], target: Float[Tensor, "b n 2"], cells: Cells) -> Float[Tensor, "b"]:
-    """|prediction at each real object's own cell - its target|, summed over each image. Equations 2 and 3."""
+    """|prediction at each object's own cell - its target|, summed over each image. Equations 2 and 3."""
     batch = torch.arange(len(prediction), device=prediction.device)[:, None]
     difference = torch.where(cells.valid[..., None], prediction[batch, :, cells.y, cells.x] - target, 0)
     return difference.abs().sum((1, 2))
 
 
 def logit(probability: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """The inverse of the sigmoid, with probabilities held within [1e-4, 1 - 1e-4] as in the authors' code."""
+    """The inverse of the sigmoid, of probabilities clamped to [1e-4, 1 - 1e-4] as in the authors' code."""
     probability = probability.clamp(1e-4, 1 - 1e-4)
     return probability.log() - (-probability).log1p()
+
+
+def check_grid(options: ObjectsToPoints, hw: tuple[int, int], num_classes: int) -> None:
+    """Raises ValueError if the options are of another grid or number of classes than the points."""
+    wanted = options.grid
+    if wanted != hw or options.num_classes != num_classes:
+        raise ValueError(
+            f"the targets have {wanted[0]} x {wanted[1]} cells and {options.num_classes} classes, but the points have "
+            f"{hw[0]} x {hw[1]} cells and {num_classes} classes; give hw={hw} and num_classes={num_classes}"
+        )
 
 
 class CenterNetLoss(nn.Module):
     """(points, objects in pixels) to [B, 3]: heatmap, offset and size loss of each image, already weighted.
 
-    normalization "batch": every image's sum is divided by the mean count of objects per image of the batch, so that
-    the mean over B equals the authors' three losses (the L1 losses are means over both coordinates). "image": by
-    that image's own objects + 1. `from_logits`: the class channels of the points are logits; else probabilities.
-    `obj_to_points` gives the targets' options; without it they follow from the points' own shape and from
-    `smooth_kernel_size` and `mode`. `r_scale`: pixels per cell.
-    """
+    The class channels of the points are probabilities, as the head gives them, or logits with `from_logits`. `r_scale`:
+    pixels per cell. Targets are drawn with the options of `obj_to_points`, or with `smooth_kernel_size` and `targets`;
+    `hw` and `num_classes` follow from the points, and are checked against them where they are given. Normalization
+    "batch": every image's sum is divided by the mean number of objects per image of the batch, so that the mean over B
+    equals the authors' three losses (the L1 losses are means over both coordinates); "image": by that image's own
+    number of objects + 1. Raises ValueError for points of another grid or number of classes than the options say."""
 
     def __init__(
         self,
@@ -57,32 +67,49 @@ class CenterNetLoss(nn.Module):
         l_offset_lambda: float = 1,
         r_scale: float = 4,
         obj_to_points: ObjectsToPoints | None = None,
-        normalization: Literal["batch", "image"] = "batch",
+        normalization: Normalization = "batch",
         from_logits: bool = False,
+        hw: int | tuple[int, int] | None = None,
+        num_classes: int | None = None,
         smooth_kernel_size: int = 3,
-        mode: TargetMode = "fixed",
+        targets: Targets = "fixed",
     ):
         super().__init__()
-        if normalization not in ("batch", "image"):
+        if normalization not in get_args(Normalization):
             raise ValueError(f"normalization must be batch or image, not {normalization!r}")
+        check_options(targets, smooth_kernel_size)
         self.l_size_lambda, self.l_offset_lambda = l_size_lambda, l_offset_lambda
         self.r_scale, self.obj_to_points = r_scale, obj_to_points
         self.normalization, self.from_logits = normalization, from_logits
-        self.smooth_kernel_size, self.mode = smooth_kernel_size, mode
+        self.hw, self.num_classes = hw, num_classes
+        self.smooth_kernel_size = smooth_kernel_size
+        self.targets: Targets = targets
 
     def forward(self, points: Float[Tensor, "b p h w"], objects: Float[Tensor, "b n 6"]) -> Float[Tensor, "b 3"]:
-        # In the wider of the two precisions, so that bfloat16 points keep float32 targets and sums.
+        # The wider of the two precisions, so that bfloat16 points keep float32 targets and sums.
         dtype = torch.promote_types(points.dtype, objects.dtype)
         points, objects = points.to(dtype), objects.to(dtype)
-        hw, num_classes = tuple(points.shape[2:]), points.shape[1] - 4
-        options = self.obj_to_points or ObjectsToPoints(hw, num_classes, self.smooth_kernel_size, self.mode)
+        _, channels, height, width = points.shape
+        hw, num_classes = (height, width), channels - 4
+        options = self._options(hw, num_classes)
         cells = objects_to_cells(scale_objects(objects, 1 / self.r_scale), hw)
-        target = draw_heatmap(cells, hw, num_classes, options.smooth_kernel_size, options.mode)
+        target = draw_heatmap(cells, hw, num_classes, options.smooth_kernel_size, options.targets)
         scores, offsets, sizes = points.split((num_classes, 2, 2), dim=1)
         heatmap = focal_loss(scores if self.from_logits else logit(scores), target)
         offset = self.l_offset_lambda * l1_loss(offsets, cells.offset, cells)
         size = self.l_size_lambda * l1_loss(sizes, cells.size, cells)
         return self._normalize(torch.stack([heatmap, offset, size], dim=1), target, cells)
+
+    def _options(self, hw: tuple[int, int], num_classes: int) -> ObjectsToPoints:
+        """The options of the targets, for points of that grid and number of classes."""
+        given = self.obj_to_points or ObjectsToPoints(
+            hw if self.hw is None else self.hw,
+            num_classes if self.num_classes is None else self.num_classes,
+            self.smooth_kernel_size,
+            self.targets,
+        )
+        check_grid(given, hw, num_classes)
+        return given
 
     def _normalize(
         self, sums: Float[Tensor, "b 3"], target: Float[Tensor, "b c h w"], cells: Cells

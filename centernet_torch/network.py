@@ -17,18 +17,18 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def normalize_images(images: UInt8[Tensor, "b h w 3"], dtype: torch.dtype = torch.float32) -> Float[Tensor, "b 3 h w"]:
-    """uint8 RGB to ImageNet's zero mean and unit variance, which a pretrained trunk expects, and NHWC to NCHW; rounded
-    once if narrow."""
+    """uint8 RGB to zero mean and unit variance by ImageNet's statistics, which a pretrained trunk expects; NHWC to
+    NCHW."""
     wide = torch.promote_types(dtype, torch.float32)
     mean, std = (torch.tensor(c, dtype=wide, device=images.device) for c in (IMAGENET_MEAN, IMAGENET_STD))
     return ((images.to(wide) / 255 - mean) / std).to(dtype).permute(0, 3, 1, 2)
 
 
 def average_flipped(points: Float[Tensor, "b p h w"], flipped: Float[Tensor, "b p h w"]) -> Float[Tensor, "b p h w"]:
-    """Points of images, with class probabilities and sizes averaged with those of `flipped`, the points of the same
-    images mirrored from left to right. The offset stays: in the mirror image it is measured from the other side.
+    """The points of images, with class probabilities and sizes averaged with those of `flipped`, the points of the same
+    images mirrored from left to right. Offsets stay: in the mirror image they are measured from the other side.
 
-    So the authors' code does it (`--flip_test`), and section 5 of the paper.
+    As in the authors' code (`--flip_test`) and section 5 of the paper.
     """
     mean = (points + flipped.flip(-1)) / 2
     return torch.cat([mean[:, :-4], points[:, -4:-2], mean[:, -2:]], dim=1)
@@ -73,10 +73,9 @@ class ScaleObjects(nn.Module):
 class CenterNet(nn.Module):
     """Normalised images [B, 3, H, W] to points [B, C+4, H/4, W/4], or with `return_objects` to objects in pixels.
 
-    `backbone_kwargs` and `head_kwargs` are those of `ResnetBackbone` and `CenterNetHead`, `nms_kwargs` and
-    `points_to_objects_kwargs` those of `PointsNonMaxSuppression` and `PointsToObjects`. `pretrained` names a
-    torchvision-format ResNet file that the trunk is read from.
-    """
+    `backbone_kwargs`, `head_kwargs`, `nms_kwargs` and `points_to_objects_kwargs` are the arguments of `ResnetBackbone`,
+    `CenterNetHead`, `PointsNonMaxSuppression` and `PointsToObjects`. `pretrained` names a torchvision-format ResNet
+    file from which the trunk is read."""
 
     def __init__(
         self,
@@ -88,8 +87,7 @@ class CenterNet(nn.Module):
     ):
         super().__init__()
         self.backbone = ResnetBackbone(pretrained, **backbone_kwargs)
-        out_channels = self.backbone.upscale[-1].conv.out_channels
-        self.head = CenterNetHead(**{"k_in_channels": out_channels, **head_kwargs})
+        self.head = CenterNetHead(**{"k_in_channels": self.backbone.out_channels, **head_kwargs})
         self.nms = PointsNonMaxSuppression(**nms_kwargs)
         self.points_to_objects = PointsToObjects(**points_to_objects_kwargs)
         self.scale_objects = ScaleObjects()
@@ -102,12 +100,7 @@ class CenterNet(nn.Module):
             raise ValueError(
                 f"the network takes normalised floating point images (normalize_images), not {images.dtype}"
             )
-        logits = self.head(self.backbone(images))
-        if return_logits:
-            return logits
-        # In bfloat16 the scores of neighbours would often be one number, and both be peaks.
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        points = torch.cat([logits[:, :-4].sigmoid(), logits[:, -4:]], dim=1)
+        points = self.head(self.backbone(images), return_logits)
         return self.decode(points) if return_objects else points
 
     def decode(self, points: Float[Tensor, "b p h w"]) -> Float[Tensor, "b n 6"]:

@@ -1,14 +1,14 @@
-"""Modules from and to files that hold torch's names and layouts."""
+"""Modules to and from files that hold torch's names and layouts."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from centernet_data.contract.model_config import ModelConfig
+from centernet_data.contract.torch_file import read_tensors
 from centernet_data.contract.weights_file import check_tensors, write_model_file
 
 
@@ -37,7 +37,10 @@ def save_weights(path: str | Path, module: nn.Module, config: ModelConfig) -> No
 
 
 def load_weights(path: str | Path, tensors: Mapping[str, np.ndarray], module: nn.Module) -> None:
-    """Fills `module` from the tensors of `model.safetensors`. ValueError names one that the module has otherwise."""
+    """Fills `module` from the tensors of `model.safetensors`.
+
+    Raises ValueError, naming a tensor that is missing, unknown or of another shape than in the module.
+    """
     check_tensors(shapes(module.state_dict()), {name: tensor.shape for name, tensor in tensors.items()}, path)
     module.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in tensors.items()})
 
@@ -45,25 +48,12 @@ def load_weights(path: str | Path, tensors: Mapping[str, np.ndarray], module: nn
 def load_resnet(module: nn.Module, path: str | Path) -> None:
     """Fills a trunk (`HeadlessResnet34`) from a torchvision-format ResNet file.
 
-    The file is a .safetensors or a .pth; a classifier (`fc`) in it is left out. ValueError names a tensor that is
-    missing, unknown or of another shape, as in a file of another depth.
+    The file is a .safetensors or a .pth; a classifier (`fc`) in it is left out. Raises ValueError, naming a tensor that
+    is missing, unknown or of another shape, as in a file of another depth.
     """
-    tensors = {name: tensor for name, tensor in read_tensors(path).items() if not name.startswith("fc.")}
-    check_tensors(shapes(module.state_dict()), shapes(tensors), path)
-    module.load_state_dict(_without_counters(tensors))
-
-
-def read_tensors(path: str | Path) -> dict[str, Tensor]:
-    """The state dict in a .pth or .safetensors file. ValueError names the file if it holds anything else."""
-    path = Path(path)
-    try:
-        safe = path.suffix == ".safetensors"
-        tensors = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise ValueError(f"{path}: there is no such file") from None
-    except Exception as error:  # torch raises nearly anything for a damaged file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path}: not a file of named tensors ({reason})") from None
-    if not isinstance(tensors, dict) or not all(isinstance(t, Tensor) for t in tensors.values()):
-        raise ValueError(f"{path}: not a state dict: something in it is no tensor")
-    return tensors
+    tensors = {
+        name: tensor
+        for name, tensor in read_tensors(path).items()
+        if not name.startswith("fc.") and not name.endswith("num_batches_tracked")
+    }
+    load_weights(path, tensors, module)

@@ -7,7 +7,7 @@ import numpy as np
 from centernet_data.batches import Batch, Batches
 from centernet_data.contract.augmentation import NO_AUGMENTATION
 from centernet_data.contract.model_config import ModelConfig
-from centernet_data.contract.precision import DType
+from centernet_data.contract.precision import Device, DType
 from centernet_data.contract.recipe import Recipe
 from centernet_data.dataset import Dataset
 from centernet_data.source import open_for_model
@@ -37,7 +37,9 @@ def parity_recipe(steps: int) -> Recipe:
     )
 
 
-def check(model: Path | None, data: str | None, split: str, dtype: DType, steps: int) -> list[Difference]:
+def check(
+    model: Path | None, data: str | None, split: str, dtype: DType, steps: int, device: Device
+) -> list[Difference]:
     """All stages: of the model, or of a fresh ResNet-34. With `data` both train and detect on it, and AP is compared.
 
     To be called within `numerics`. Raises ValueError for bad input.
@@ -45,10 +47,10 @@ def check(model: Path | None, data: str | None, split: str, dtype: DType, steps:
     recipe, bounds = parity_recipe(steps), BOUNDS[dtype]
     if model is None:
         scenes = ShapesDataset("train", 200)
-        pair = Pair.fresh(FRESH, recipe, dtype=dtype)
+        pair = Pair.fresh(FRESH, recipe, dtype=dtype, device=device)
         return list(compare(pair, make_batches(scenes, FRESH, steps), some_pictures(scenes), bounds))
 
-    pair = Pair.load(model, recipe, dtype)
+    pair = Pair.load(model, recipe, dtype, device)
     dataset = open_for_model(data, split, pair.config.classes, model) if data else ShapesDataset("train", 200)
     batches, pictures = make_batches(dataset, pair.config, steps), some_pictures(dataset)
     found = list(compare_inference(pair, batches[0]["image"], pictures, bounds, "as given: "))

@@ -20,7 +20,9 @@ import torch
 import centernet_jax
 import centernet_torch
 from centernet_data.batches import Batch
+from centernet_data.contract.checkpoint import part_of
 from centernet_data.contract.model_config import ModelConfig
+from centernet_data.contract.precision import Device
 from centernet_data.contract.recipe import Recipe
 from centernet_data.evaluation import Detect
 from centernet_jax.train import TrainState as JaxState
@@ -32,7 +34,7 @@ from parity.difference import Difference, difference, worst
 from parity.match import in_the_same_order
 from parity.numerics import torch_device
 from parity.stages import nhwc
-from parity.transfer import moments_of, moments_of_torch, to_torch_state
+from parity.transfer import cast, to_torch_state
 
 
 @dataclass(frozen=True)
@@ -62,35 +64,30 @@ class Pair(NamedTuple):
     torch: TorchState
 
     @classmethod
-    def fresh(cls, config: ModelConfig, recipe: Recipe, seed: int = 0, dtype: str = "float32") -> "Pair":
+    def fresh(
+        cls, config: ModelConfig, recipe: Recipe, seed: int = 0, dtype: str = "float32", device: Device = "cpu"
+    ) -> "Pair":
         """Weights drawn by JAX, moved to torch."""
-        state = cast(centernet_jax.create_state(config, recipe, seed), dtype)
+        state = cast(centernet_jax.create_state(config, recipe, seed, device=device), dtype)
         return cls(config, state, to_torch_state(state, config))
 
     @classmethod
-    def load(cls, path: str | Path, recipe: Recipe, dtype: str = "float32") -> "Pair":
-        """The weights of a `model.safetensors` as each backend itself reads them, with a fresh optimizer. ValueError
-        names the file if it holds no such model."""
-        detector, other = centernet_jax.load(path), centernet_torch.load(path)
+    def load(cls, path: str | Path, recipe: Recipe, dtype: str = "float32", device: Device = "cpu") -> "Pair":
+        """The weights of a `model.safetensors` as each backend itself reads them, with a fresh optimizer.
+
+        Raises ValueError, naming the file, if it holds no such model.
+        """
+        detector, other = centernet_jax.load(path, device=device), centernet_torch.load(path, device=device)
         params, batch_stats = (cast(detector.variables[part], dtype) for part in ("params", "batch_stats"))
-        opt_state = centernet_jax.train.create_optimizer(recipe).init(params)
+        opt_state = centernet_jax.optimizer.create_optimizer(recipe).init(params)
         network = centernet_jax.create_model(detector.config)
         ema = jax.tree.map(jnp.copy, {"params": params, "batch_stats": batch_stats})
         ours = JaxState(jnp.zeros((), int), params, batch_stats, opt_state, ema, network, recipe)
-        model = centernet_torch.create_model(detector.config).to(torch_device(), getattr(torch, dtype))
+        model = centernet_torch.create_model(detector.config, device=device).to(getattr(torch, dtype))
         model.load_state_dict(other.model.state_dict())
-        optimizer = centernet_torch.train.create_optimizer(model, recipe)
+        optimizer = centernet_torch.optimizer.create_optimizer(model, recipe)
         theirs = TorchState(0, model, optimizer, copy_weights(model), recipe)
         return cls(detector.config, ours, theirs)
-
-
-def cast(state: Tree, dtype: str) -> Tree:
-    """A state, or any part of one, with all its floating point arrays in `dtype`."""
-
-    def one(array):
-        return array.astype(dtype) if jnp.issubdtype(array.dtype, jnp.floating) else array
-
-    return jax.tree.map(one, state)
 
 
 def compare(
@@ -161,7 +158,7 @@ def compare_targets(pair: Pair, objects: np.ndarray, bound: float) -> Iterator[D
     height, width = pair.config.image_size
     cells = objects.astype(dtype_of(pair)) / np.array([4, 4, 4, 4, 1, 1], dtype_of(pair))
     options = {"hw": (height // 4, width // 4), "num_classes": len(pair.config.classes)}
-    options["mode"] = pair.jax.recipe.targets
+    options["targets"] = pair.jax.recipe.targets
     ours = np.asarray(jax.jit(centernet_jax.ObjectsToPoints(**options).__call__)(cells))
     theirs = nhwc(centernet_torch.ObjectsToPoints(**options)(torch.as_tensor(cells, device=torch_device())))
     parts = {"heatmap": slice(0, -4), "offset": slice(-4, -2), "size": slice(-2, None)}
@@ -190,9 +187,9 @@ def compare_learning_rates(recipe: Recipe) -> Iterator[Difference]:
     for schedule in ("cosine", "drops"):
         scheduled = replace(recipe, schedule=schedule)
         # optax counts in int32
-        own = jax.vmap(partial(centernet_jax.train.learning_rate, recipe=scheduled))(jnp.array(steps, jnp.int32))
+        own = jax.vmap(partial(centernet_jax.optimizer.learning_rate, recipe=scheduled))(jnp.array(steps, jnp.int32))
         ours[schedule] = np.asarray(own, float)
-        theirs[schedule] = np.array([centernet_torch.train.learning_rate(step, scheduled) for step in steps], float)
+        theirs[schedule] = np.array([centernet_torch.optimizer.learning_rate(step, scheduled) for step in steps], float)
     bound = 1e-12 if jax.config.jax_enable_x64 else 1e-6
     yield difference("learning rate", ours, theirs, bound)
 
@@ -216,18 +213,18 @@ def compare_trained(pair: Pair, ours: dict, theirs: dict, bound: float, name: st
     last one."""
     for part in ("learning_rate", "loss", "gradient_norm"):
         yield difference(f"{name}: {part}", {part: ours[part]}, {part: theirs[part]}, bound)
-    moments = zip(("exp_avg", "exp_avg_sq"), moments_of(pair.jax), moments_of_torch(pair.torch), strict=True)
-    for key, moment, other in moments:
+    arrays, others = centernet_jax.to_arrays(pair.jax), centernet_torch.to_arrays(pair.torch)
+    for key in ("exp_avg", "exp_avg_sq"):
+        moment, other = part_of(arrays, key), part_of(others, key)
         # Each stage by itself: a squared gradient of the trunk is nothing beside one of the head.
         parts = [(_of_stage(moment, part), _of_stage(other, part)) for part in stages.forward_stages(pair.config.depth)]
         yield worst(difference(f"{name}: {key}", *sides, bound) for sides in parts)
-    weights, other = to_torch(pair.jax.variables), to_numpy(pair.torch.model)
+    weights, other = part_of(arrays, "model"), part_of(others, "model")
     parts = {"parameters": lambda n: "running" not in n, "running statistics": lambda n: "running" in n}
     for part, belongs in parts.items():
         own, others = ({n: t for n, t in side.items() if belongs(n)} for side in (weights, other))
         yield difference(f"{name}: {part}", own, others, bound)
-    average = {n: tensor.cpu().numpy() for n, tensor in pair.torch.ema.items()}
-    yield difference(f"{name}: average", to_torch(pair.jax.ema), average, bound)
+    yield difference(f"{name}: average", part_of(arrays, "ema"), part_of(others, "ema"), bound)
     counts = {"step": int(pair.jax.step)}
     for path, count in optax.tree_utils.tree_get_all_with_path(pair.jax.opt_state, "count"):
         counts[f"of the optimizer{jax.tree_util.keystr(path)}"] = int(count)

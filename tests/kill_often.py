@@ -79,35 +79,19 @@ def metrics_of(folder):
     return [{name: value for name, value in line.items() if name not in TIMES} for line in lines]
 
 
-def arrays_of(folder, backend):
+def arrays_of(folder):
     """All arrays of a run's last checkpoint, by name."""
-    path = max(folder.glob("checkpoints/*.state"), key=lambda path: int(path.stem))
-    if backend == "torch":
-        import torch
-
-        tree = torch.load(path, weights_only=True)
-    else:
-        import orbax.checkpoint as ocp
-
-        tree = ocp.StandardCheckpointer().restore(path.absolute())
-    return {path.name: np.zeros(0)} | dict(flatten(tree))
+    path = max(folder.glob("checkpoints/*.safetensors"), key=lambda path: int(path.stem))
+    return {path.name: np.zeros(0)} | load_file(path)
 
 
-def flatten(tree, name=""):
-    if isinstance(tree, dict | list | tuple):
-        for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
-            yield from flatten(value, f"{name}.{key}")
-    else:
-        yield name, np.asarray(tree)
-
-
-def differences(folder, reference, backend):
+def differences(folder, reference):
     """What is not as in the reference run: names of files and arrays."""
     wrong = [] if metrics_of(folder) == metrics_of(reference) else ["metrics.jsonl"]
     names = [sorted(str(path.relative_to(run)) for path in run.glob("*")) for run in (folder, reference)]
     if names[0] != names[1]:
         wrong.append(f"files {names[0]}")
-    ours, theirs = (arrays_of(run, backend) | load_file(run / "model.safetensors") for run in (folder, reference))
+    ours, theirs = (arrays_of(run) | load_file(run / "model.safetensors") for run in (folder, reference))
     if ours.keys() != theirs.keys():
         return [*wrong, "names of arrays"]
     if not same_events(folder, reference):
@@ -185,6 +169,6 @@ if __name__ == "__main__":
     __import__(f"centernet_{options.backend}")
     with TemporaryDirectory() as folder:
         reference, ended, output = kill_often(Path(folder), options.backend, options.kills, options.seed)
-        wrong = [f"{run.name}: {name}" for run in ended for name in differences(run, reference, options.backend)]
+        wrong = [f"{run.name}: {name}" for run in ended for name in differences(run, reference)]
     print(f"{options.kills} kills, {len(ended)} runs; damaged checkpoints met: {output.count('is damaged')}")
     sys.exit("\n".join(wrong) or 0)

@@ -118,7 +118,7 @@ def pictures_per_second(batches: "Batches", workers: tuple[int, ...], steps: int
             first, last = 0, _waiting(count) + steps
             ours[count].append(_rate(batches.prefetched(first, last, count), batches.batch_size, count, steps))
             if loader is not None:
-                others = loader.by_data_loader(batches, first, last, count)
+                others = loader(batches, first, last, count)
                 theirs[count].append(_rate(others, batches.batch_size, count, steps))
     numbers = {count: {"pictures_per_second": median(ours[count])} for count in workers}
     for count in workers if loader is not None else ():

@@ -7,7 +7,7 @@ from pathlib import Path
 import tyro
 
 from centernet.options import Backend, require_parent_folder
-from centernet_data.contract.precision import Precision
+from centernet_data.contract.precision import Device, Precision
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Eval:
     """Precision of the network; bfloat16 is for accelerators. Boxes and scores are float32."""
     json: Path | None = None
     """Also write the numbers to this file."""
+    device: Device | None = None
+    """Where it runs: cpu or gpu. By default on an accelerator if there is one."""
     backend: Backend = "jax"
     """Which of the two backends runs the model."""
 
@@ -38,7 +40,7 @@ class Eval:
         from centernet_data.source import open_for_model
 
         require_parent_folder(self.json)
-        detector = open_backend(self.backend).load(self.model, self.flip_test, self.precision)
+        detector = open_backend(self.backend).load(self.model, self.flip_test, self.precision, self.device)
         dataset = open_for_model(self.data, self.split, detector.config.classes, self.model)
         results = evaluate(lambda pictures: detector(pictures, 0.0), dataset)
         print(report(results))

@@ -56,7 +56,7 @@ class Parity:
             from parity.check import check
             from parity.numerics import numerics
         with numerics(self.dtype, self.device):
-            found = check(self.model, self.data, self.split, self.dtype, self.steps)
+            found = check(self.model, self.data, self.split, self.dtype, self.steps, self.device)
         print_table(found, Console())
         if self.json:
             write_text(self.json, json.dumps(as_json(self, found), indent=2) + "\n")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from centernet.options import Backend
-from centernet_data.contract.precision import Precision
+from centernet_data.contract.precision import Device, Precision
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +35,8 @@ class Predict:
     """Look at each picture together with its mirror image, averaging heatmaps and sizes; takes twice the time."""
     precision: Precision = "float32"
     """Precision of the network; bfloat16 is for accelerators. Boxes and scores are float32."""
+    device: Device | None = None
+    """Where it runs: cpu or gpu. By default on an accelerator if there is one."""
     backend: Backend = "jax"
     """Which of the two backends runs the model."""
 
@@ -56,7 +58,7 @@ class Predict:
         targets = drawn_paths(paths, self.out)
         for path in paths:  # decoded twice, so that a damaged picture is found before anything is written
             read_image(path)
-        detector = open_backend(self.backend).load(self.model, self.flip_test, self.precision)
+        detector = open_backend(self.backend).load(self.model, self.flip_test, self.precision, self.device)
         self.out.mkdir(parents=True, exist_ok=True)
         records = []
         for path, target in zip(paths, targets, strict=True):

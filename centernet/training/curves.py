@@ -1,4 +1,4 @@
-"""The course of a training run as a picture, from the lines of its metrics.jsonl."""
+"""The curves of a training run, from the lines of its metrics.jsonl."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,8 +21,8 @@ def draw_curves(metrics: Sequence[dict]) -> Figure:
     """The losses (faint, with their running median), the learning rate, and AP where any was measured, by step.
 
     `metrics` are training lines ("step", "loss", "heatmap", "offset", "size", "learning_rate") and evaluation
-    lines ("step", "AP", "AP50", "AP75"; "AP" tells them from the others). What a line lacks, or holds as None, NaN
-    or infinity, is not drawn. Of lines of the same kind and step the last counts: a resumed run writes some anew.
+    lines ("step", "AP", "AP50", "AP75"; "AP" tells them from the others). What a line lacks, and what is None, NaN or
+    infinite, is not drawn. Of lines of the same kind and step the last counts: a resumed run writes some again.
     """
     training = [line for line in metrics if "AP" not in line]
     evaluations = [line for line in metrics if "AP" in line]
@@ -39,7 +39,7 @@ def draw_curves(metrics: Sequence[dict]) -> Figure:
 
 
 def save_curves(metrics: Sequence[dict], path: Path | str) -> None:
-    """Writes `draw_curves(metrics)` to `path` as a PNG; a picture that is already there is replaced in one go."""
+    """Writes `draw_curves(metrics)` to `path` as a PNG, replacing an older one in one go."""
     with written_beside(Path(path)) as beside:
         draw_curves(metrics).savefig(beside, format="png", dpi=DPI)
 
@@ -47,7 +47,7 @@ def save_curves(metrics: Sequence[dict], path: Path | str) -> None:
 def _draw_loss(panel: Axes, lines: Sequence[dict], name: str) -> None:
     _prepare(panel, "total loss" if name == "loss" else f"{name} loss")
     steps, values = _series(lines, name)
-    seen = values > 0  # a logarithm has no room for 0, which is the loss of a batch without objects
+    seen = values > 0  # a logarithmic axis has no 0, which is the loss of a batch without objects
     steps, values = steps[seen], values[seen]
     if len(values) == 0:
         return
@@ -55,9 +55,9 @@ def _draw_loss(panel: Axes, lines: Sequence[dict], name: str) -> None:
     panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     panel.yaxis.set_major_formatter("{x:g}")  # 0.2 is easier to read than 2 x 10^-1
     panel.yaxis.set_minor_locator(NullLocator())
-    single = {"marker": "."} if len(values) == 1 else {}
-    panel.plot(steps, values, color="tab:blue", alpha=0.3, linewidth=0.8, **single)
-    panel.plot(*_running_median(steps, values), color="tab:blue", linewidth=2, **single)
+    marker = "." if len(values) == 1 else None
+    panel.plot(steps, values, color="tab:blue", alpha=0.3, linewidth=0.8, marker=marker)
+    panel.plot(*_running_median(steps, values), color="tab:blue", linewidth=2, marker=marker)
 
 
 def _draw_learning_rate(panel: Axes, lines: Sequence[dict]) -> None:

@@ -1,11 +1,11 @@
-"""How far a training run has come, on one line of the terminal."""
+"""The progress of a training run, on one line of the terminal."""
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 
 def step_progress(console: Console) -> Progress:
-    """A bar whose one task `show_step` moves on. The task's fields are `losses` and `speed`, both text."""
+    """A bar whose one task `show_step` advances. The task's fields are `losses` and `speed`, both strings."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=8),
@@ -19,7 +19,7 @@ def step_progress(console: Console) -> Progress:
 
 
 def show_step(progress: Progress, task: TaskID, line: dict) -> None:
-    """One step more, from its line for metrics.jsonl."""
+    """Shows one more step, from its line for metrics.jsonl."""
     losses = f"heat {line['heatmap']:.2f} off {line['offset']:.2f} size {line['size']:.2f}"
     speed = "" if line["images_per_second"] is None else f"{line['images_per_second']:.0f} images/s"
     progress.update(task, advance=1, description=f"epoch {line['epoch']:.1f}", losses=losses, speed=speed)

@@ -1,12 +1,13 @@
-"""Whether a run is gone on with under the settings that it was begun with."""
+"""Checks that a run resumes with its original settings."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
-# Where a run lies, how often it is saved, who makes its batches and who watches changes nothing of what it computes.
-# What a preset has set is compared by itself.
+# Where a run lies and computes, how often it is saved, and who makes its batches or watches it, do not change what it
+# computes. The settings that a preset makes are compared one by one.
 FREE = {
     "preset",
+    "device",
     "out",
     "overwrite",
     "resume",
@@ -20,16 +21,19 @@ FREE = {
 
 
 class OtherSettings(ValueError):
-    """A run is to be gone on with, but under other settings."""
+    """A run is to be resumed, but with other settings."""
 
 
 def require_same_settings(old: Mapping, new: Mapping, where: str | Path) -> None:
-    """OtherSettings names the settings that differ, nested ones with a dot. What is None may be left out."""
+    """Raises OtherSettings, naming the settings that differ, nested ones with a dot. What is None may be left out."""
     old, new = flattened(old), flattened(new)
     names = [name for name in {**old, **new} if name not in FREE and old.get(name) != new.get(name)]
     if names:
         listed = ", ".join(f"{name.replace('_', '-')} {_show(old, name)} (now {_show(new, name)})" for name in names)
-        raise OtherSettings(f"{where}: begun with other settings: {listed}; without --resume choose another --out")
+        raise OtherSettings(
+            f"{where}: was started with different settings: {listed}; resume it with those, or choose another --out "
+            "without --resume"
+        )
 
 
 def flattened(settings: Mapping) -> dict:

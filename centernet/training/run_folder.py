@@ -16,12 +16,12 @@ from centernet_data.contract.files import naming, write_text
 FILES = (
     "model.safetensors", "checkpoints", "config.toml", "metrics.jsonl", "curves.png", "predictions.png", "tensorboard"
 )  # fmt: skip
-UNFINISHED = re.compile(rf"\.\d+-({'|'.join(map(re.escape, FILES))})")  # what a killed process was writing beside
+UNFINISHED = re.compile(rf"\.\d+-({'|'.join(map(re.escape, FILES))})")  # what a killed process left half-written
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths of a run's files. `metrics.jsonl` and `tensorboard` grow; all else is written beside and renamed."""
+    """Paths of a run's files. `metrics.jsonl` and `tensorboard` grow; everything else is written beside and renamed."""
 
     path: Path
 
@@ -54,7 +54,7 @@ class RunFolder:
         return self.path / "tensorboard"
 
     def require_free(self, overwrite: bool) -> None:
-        """ValueError if there is a run already, unless it may be overwritten."""
+        """Raises ValueError if there is a run already, unless it may be overwritten."""
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"{self.path}: a file, not a folder")
         held = [name for name in FILES if (self.path / name).exists()]
@@ -62,13 +62,13 @@ class RunFolder:
             raise ValueError(f"{self.path}: already holds a run ({held[0]}); choose another --out or give --overwrite")
 
     def require_resumable(self, settings: dict) -> None:
-        """ValueError if there is something that a run with these settings could neither go on from nor replace."""
+        """Raises ValueError if there is something that a run with these settings could neither resume nor replace."""
         if not self.config.exists():
             self.require_free(overwrite=False)
         else:
             require_same_settings(tomllib.loads(self.config.read_text(encoding="utf-8")), settings, self.config)
         if self.model.exists() and not self.checkpoints.exists():
-            raise ValueError(f"{self.path}: holds a model, but no checkpoint to go on from")
+            raise ValueError(f"{self.path}: holds a model, but no checkpoint to resume from")
 
     def begin(self, settings: dict) -> None:
         """Makes the folder, clears an older run out of it, and writes the configuration."""
@@ -81,7 +81,7 @@ class RunFolder:
             _remove(path)
 
     def remove_unfinished(self) -> None:
-        """Removes what a killed process had not finished to write."""
+        """Removes what a killed process left half-written."""
         for path in self.path.iterdir():
             if UNFINISHED.fullmatch(path.name):
                 _remove(path)
@@ -92,12 +92,13 @@ class RunFolder:
             file.write(json.dumps(metrics, allow_nan=False) + "\n")
 
     def cut_metrics(self, count: int) -> list[dict]:
-        """Cuts metrics.jsonl off after so many lines, and returns them. ValueError if there are fewer whole ones."""
+        """Cuts metrics.jsonl off after that many lines, and returns them. Raises ValueError if there are fewer complete
+        ones."""
         lines = self.metrics.read_bytes().splitlines(keepends=True) if self.metrics.exists() else []
         kept = lines[:count]
         if len(kept) < count or not all(line.endswith(b"\n") for line in kept):
             raise ValueError(
-                f"{self.metrics}: there should be {count} lines at least, as when the checkpoint was saved"
+                f"{self.metrics}: has fewer than the {count} lines that it had when the checkpoint was saved"
             )
         os.truncate(self.metrics, sum(map(len, kept)))
         return [json.loads(line) for line in kept]

@@ -10,6 +10,7 @@ import tyro
 from centernet.options import Backend, ImageSize, height_and_width, require_image_size
 from centernet_data.contract.augmentation import Augmentation
 from centernet_data.contract.model_config import Resize
+from centernet_data.contract.precision import Device
 from centernet_data.contract.recipe import RecipeOptions, require
 
 
@@ -64,6 +65,8 @@ class Settings:
     """How many processes there are."""
     process: int | None = None
     """Which of them this is, from 0."""
+    device: Device | None = None
+    """Where it trains: cpu or gpu. By default on an accelerator if there is one."""
     backend: Backend = "jax"
     """Which of the two backends trains."""
 
@@ -105,7 +108,9 @@ class Settings:
         return _plain({**settings, **recipe})
 
 
-def _plain(value):
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items() if item is not None}
-    return str(value) if isinstance(value, Path) else value
+def _plain(settings: dict) -> dict:
+    kept = {key: value for key, value in settings.items() if value is not None}
+    return {
+        key: _plain(value) if isinstance(value, dict) else str(value) if isinstance(value, Path) else value
+        for key, value in kept.items()
+    }

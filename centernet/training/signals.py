@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C as a request that a program meets where it can stop without loss."""
+"""SIGTERM and Ctrl-C as a request, which a program fulfils where it can stop without loss."""
 
 import os
 import signal
@@ -24,23 +24,23 @@ class Stop:
     signal: int | None = None
 
     def check(self) -> None:
-        """Interrupted if it was."""
+        """Raises Interrupted if it was."""
         if self.signal is not None:
             raise Interrupted(self.signal)
 
 
 @contextmanager
 def stoppable() -> Iterator[Stop]:
-    """While in it, SIGTERM and Ctrl-C only set the `Stop`; a second Ctrl-C ends the process at once, with status 130.
+    """Within it, SIGTERM and Ctrl-C only set the `Stop`; a second Ctrl-C ends the process at once, with status 130.
 
-    In another thread than the main one, where Python lets nobody handle signals, it changes nothing.
+    Outside the main thread, where Python allows no signal handlers, it changes nothing.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    # Python calls its handlers between two instructions of the main thread, which may be minutes away while that one
-    # compiles. The bytes that signals put into a pipe are read in another thread at once.
+    # Python calls handlers between two instructions of the main thread, and while that compiles this may take minutes.
+    # Another thread reads the bytes that signals write into a pipe at once.
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     watcher = threading.Thread(target=_watch, args=(reader, stop), daemon=True)
@@ -65,4 +65,4 @@ def _watch(reader: int, stop: Stop) -> None:
         if number[0] in SIGNALS and stop.signal is None:
             stop.signal = number[0]
             if number[0] == signal.SIGINT and sys.stderr.isatty():
-                os.write(2, b"\nstopping after this step; Ctrl-C again leaves at once, and unsaved\n")
+                os.write(2, b"\nstopping after this step; press Ctrl-C again to quit without saving\n")

@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a run, in the files that it reads: written by tensorboardX, which needs no TensorFlow."""
+"""TensorBoard's files of a run, written by tensorboardX, which needs no TensorFlow."""
 
 import io
 import time
@@ -20,7 +20,7 @@ GROUP_OF = {name: group for group, names in GROUPS.items() for name in names}
 
 
 def import_tensorboardx() -> ModuleType:
-    """`tensorboardX`. ValueError, with what to install, if it is absent. It imports torch where that is installed."""
+    """Imports `tensorboardX`, which imports torch where that is installed. Raises ValueError, with what to install."""
     try:
         import tensorboardX.proto.event_pb2
         import tensorboardX.proto.summary_pb2
@@ -33,10 +33,10 @@ def import_tensorboardx() -> ModuleType:
 
 
 class EventFile:
-    """Numbers and pictures by step; what earlier files of the folder hold of `first_step` and later ones is taken back.
+    """Numbers and pictures by step; they replace what earlier files of the folder hold of `first_step` and later ones.
 
-    tensorboardX's `SummaryWriter` is not used: another thread writes for it, from a queue whose content a killed
-    process loses, and which blocks for ever once that thread has met a full disk.
+    tensorboardX's `SummaryWriter` is not used, because another thread writes for it, from a queue that a killed process
+    loses and that blocks for ever once that thread has met a full disk.
     """
 
     def __init__(self, folder: Path, first_step: int):
@@ -46,17 +46,17 @@ class EventFile:
         path = folder / f"events.out.tfevents.{time.time():.6f}"
         self._writer = self._library.record_writer.RecordWriter(str(path))
         self._add(0, file_version="brain.Event:2")
-        # It takes the first start that it meets for that of the run, and only those behind it for a return.
+        # It takes the first start that it reads for the run's, and only later ones for a restart.
         log = self._library.proto.event_pb2.SessionLog
         self._add(first_step, session_log=log(status=log.START))
 
     def add_numbers(self, line: dict) -> None:
-        """A line of metrics.jsonl, of training or of an evaluation. What it holds as None is left out."""
+        """Adds a line of metrics.jsonl, of training or of an evaluation, without what is None in it."""
         value = self._library.proto.summary_pb2.Summary.Value
         self._add_summary(line["step"], *(value(tag=tag, simple_value=number) for tag, number in _numbers(line)))
 
     def add_picture(self, step: int, picture: Image.Image) -> None:
-        """A page of predictions, as JPEG: the checksum is computed in Python, and of a PNG it takes seconds."""
+        """Adds a page of predictions, as JPEG: the checksum is computed in Python, and for a PNG that takes seconds."""
         summary, encoded = self._library.proto.summary_pb2.Summary, io.BytesIO()
         picture.save(encoded, "JPEG", quality=90)
         image = summary.Image(
@@ -65,12 +65,12 @@ class EventFile:
         self._add_summary(step, summary.Value(tag="predictions", image=image))
 
     def flush(self) -> None:
-        """All that was added is on the disk thereafter."""
+        """Writes everything added so far to the disk."""
         with naming(self._folder):
             self._writer.flush()
 
     def close(self) -> None:
-        """Raises nothing: what matters has been flushed, and an error that ends the run is not to be hidden."""
+        """Raises nothing: what matters has been flushed, and the error that ends the run must not be hidden."""
         with suppress(OSError):
             self._writer.close()
 
@@ -84,7 +84,7 @@ class EventFile:
 
 
 def _numbers(line: dict) -> Iterator[tuple[str, float]]:
-    """What TensorBoard calls the numbers of a line, and the numbers."""
+    """TensorBoard's names for the numbers of a line, and the numbers."""
     for name, value in line.items():
         if isinstance(value, dict):
             yield from ((f"{name}/{inner}", number) for inner, number in value.items() if number is not None)

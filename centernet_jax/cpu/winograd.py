@@ -1,14 +1,14 @@
-"""3x3 convolutions by Winograd's minimal filtering: of nine multiplications four or two and a quarter are left.
+"""3x3 convolutions by Winograd's minimal filtering, which needs 4 or 2.25 multiplications per output, not 9.
 
 Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (arXiv:1509.09308), section 4. The output is
-cut into tiles of m x m, m = 2 or 4. Each needs the (m+2) x (m+2) inputs d about it, and with the kernel g is
+cut into tiles of m x m, m = 2 or 4. Each needs the (m+2) x (m+2) inputs d around it, and with the kernel g it is
 
     A^T [ (G g G^T) * (B^T d B) ] A
 
 The elementwise product *, summed over input channels, is one matrix product for each of the (m+2)² positions. All
-three transforms are linear, so both gradients are the same steps transposed, with as few multiplications.
+three transforms are linear, so both gradients are the same steps transposed, with equally few multiplications.
 
-Of float32's seven digits m = 2 keeps what the plain form keeps, and m = 4 loses about one.
+In float32, m = 2 is as exact as the plain form, and m = 4 loses about one of seven digits.
 """
 
 import math
@@ -35,7 +35,7 @@ class Transforms(NamedTuple):
 def cook_toom(points: Sequence[float]) -> Transforms:
     """The transforms for tiles of m = len(points) - 1.
 
-    Polynomials are multiplied by multiplying their values at so many points and at infinity (their leading
+    Polynomials are multiplied by multiplying their values at these points and at infinity (their leading
     coefficients). `kernel` and `output` take those values of polynomials with 3 and m coefficients; `input` is the
     interpolation, transposed as a layer's convolution is a transposed product, and its denominators are in `kernel`.
     """
@@ -51,7 +51,7 @@ def cook_toom(points: Sequence[float]) -> Transforms:
     return Transforms(interpolation, kernel, output)
 
 
-# For m = 4 the paper takes 0, 1, -1, 2 and -2, which in float32 err four times as far (tests/cpu/test_primitives.py).
+# For m = 4 the paper takes 0, 1, -1, 2 and -2, whose errors in float32 are four times as large (tests/cpu).
 TRANSFORMS = {2: cook_toom([0, 1, -1]), 4: cook_toom([0, 0.5**0.5, -(0.5**0.5), 2**0.5, -(2**0.5)])}
 
 
@@ -83,10 +83,10 @@ def _transform(matrix: Float[np.ndarray, "n k"], parts: Float[Array, "kk rest"])
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))
 def _input_transform(x: Float[Array, "b h w i"], m: int) -> Float[Array, "p t i"]:
-    """B^T d B of each tile t, its columns first and then its rows, each by one loop over memory.
+    """B^T d B of each tile t, its columns first and then its rows, each in one pass over memory.
 
-    Its gradient is that of `_input_transform_by_product`, which is the faster one there and the slower one here: a
-    detection by ResNet-34 of 8 x 256 x 256 takes 0.44 s so and 0.50 s otherwise, on two cores.
+    Its gradient is that of `_input_transform_by_product`, which is faster backward and slower forward: a detection by
+    ResNet-34 of 8 x 256 x 256 takes 0.44 s with this form and 0.50 s with that, on two cores.
     """
     _, h, w, channels = x.shape
     height, width = -(-h // m) * m, -(-w // m) * m
@@ -99,12 +99,12 @@ def _input_transform(x: Float[Array, "b h w i"], m: int) -> Float[Array, "p t i"
 def _mix(matrix: Float[np.ndarray, "n k"], parts: list[Float[Array, "..."]]) -> Float[Array, "n ..."]:
     """The sum over k of matrix[:, k] parts[k]."""
     weights = jnp.asarray(matrix, parts[0].dtype).reshape(*matrix.shape, *[1] * parts[0].ndim)
-    # Without the barrier XLA computes it anew for each of its uses.
+    # Without the barrier XLA recomputes it for each of its uses.
     return lax.optimization_barrier(sum(weights[:, k] * part for k, part in enumerate(parts)))
 
 
 def _input_transform_by_product(x: Float[Array, "b h w i"], m: int) -> Float[Array, "p t i"]:
-    """The same from each tile's m+2 by m+2 inputs: those of its own, and two from the next tile's."""
+    """The same from each tile's m+2 by m+2 inputs: its own, and two from the next tile."""
     b, h, w, channels = x.shape
     rows, columns = -(-h // m), -(-w // m)
     padded = jnp.pad(x, ((0, 0), (1, (rows + 1) * m - h - 1), (1, (columns + 1) * m - w - 1), (0, 0)))

@@ -6,12 +6,13 @@ from itertools import islice
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from centernet_data.contract.boxes import STRIDE, clip_xyxy, cyxhw_to_xyxy, xyxy_to_cyxhw
+from centernet_data.contract.boxes import MOST_DETECTIONS, STRIDE, clip_xyxy, cyxhw_to_xyxy, xyxy_to_cyxhw
 from centernet_data.contract.model_config import ModelConfig
 from centernet_data.imaging.geometry import compose, fit, invert, move_objects, warp
 
 Picture = UInt8[np.ndarray, "_ _ 3"]  # each of its own height and width
 BATCH_SIZE = 16
+COCO_DECODING = {"objects_per_image": MOST_DETECTIONS, "min_confidence": 0.0}  # options of PointsToObjects
 
 
 def detect_pictures(

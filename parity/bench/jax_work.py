@@ -10,8 +10,9 @@ import numpy as np
 
 import centernet_jax
 from centernet_data.contract.precision import Device
-from centernet_jax.cpu.primitives import compiler_options
-from centernet_jax.detector import EVERYTHING, Detector
+from centernet_data.detection import COCO_DECODING
+from centernet_jax.cpu.compiler import compiler_options
+from centernet_jax.detector import Detector
 from centernet_jax.train import TrainState
 from parity.bench.task import Task
 
@@ -61,7 +62,7 @@ def training(task: Task) -> Work:
 def loss(task: Task) -> Work:
     """Objects and logits to targets, losses and the gradient by the logits."""
     losses = centernet_jax.CenterNetLoss(
-        mode=task.recipe.targets, normalization=task.recipe.normalization, from_logits=True
+        targets=task.recipe.targets, normalization=task.recipe.normalization, from_logits=True
     )
     gradient = jax.jit(jax.value_and_grad(lambda logits, objects: losses(logits, objects).mean(0).sum()))
     logits, objects = jnp.asarray(task.points()), jnp.asarray(task.batch()["objects"])
@@ -70,7 +71,7 @@ def loss(task: Task) -> Work:
 
 def decoding(task: Task) -> Work:
     """Points with probabilities to boxes."""
-    model = centernet_jax.create_model(task.config, points_to_objects_kwargs=EVERYTHING)
+    model = centernet_jax.create_model(task.config, points_to_objects_kwargs=COCO_DECODING)
     points = jnp.asarray(task.points())
     decode = jax.jit(lambda points: model.apply({}, points, method="decode"))
     return lambda: jax.block_until_ready(decode(points))

@@ -15,7 +15,7 @@ from torch import Tensor
 
 import centernet_torch
 from centernet_data.contract.precision import Device
-from centernet_torch.detector import EVERYTHING
+from centernet_data.detection import COCO_DECODING
 from centernet_torch.train import TrainState
 from parity.bench.task import Task
 
@@ -78,7 +78,7 @@ def training(task: Task, compiled: bool = False) -> Work:
 def loss(task: Task, compiled: bool = False) -> Work:
     """Objects and logits to targets, losses and the gradient by the logits."""
     losses = centernet_torch.CenterNetLoss(
-        mode=task.recipe.targets, normalization=task.recipe.normalization, from_logits=True
+        targets=task.recipe.targets, normalization=task.recipe.normalization, from_logits=True
     )
     if compiled:
         losses.compile()
@@ -88,7 +88,7 @@ def loss(task: Task, compiled: bool = False) -> Work:
 
 def decoding(task: Task, compiled: bool = False) -> Work:
     """Points with probabilities to boxes."""
-    decode = centernet_torch.create_model(task.config, points_to_objects_kwargs=EVERYTHING).decode
+    decode = centernet_torch.create_model(task.config, points_to_objects_kwargs=COCO_DECODING).decode
     decode, points = torch.compile(decode) if compiled else decode, _points(task)
     return torch.inference_mode()(lambda: _finished(decode(points)))
 

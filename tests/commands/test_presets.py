@@ -88,6 +88,9 @@ def test_a_run_lists_all_settings_and_goes_on_by_the_same_command(tmp_path, caps
     assert written.keys() == train("--preset", "voc", *given).as_toml().keys()
     assert (written["preset"], written["learning_rate"], written["epochs"]) == ("voc", 1.25e-4, 2)
     assert run("train", "--preset", "voc", *given, "--resume") == 0
-    assert "going on from the checkpoint of step 3" in capsys.readouterr().out
+    assert "resuming from the checkpoint of step 3" in capsys.readouterr().out
     assert run("train", *given, "--resume") == 2
-    assert "begun with other settings: evaluate-every 5 (now 0), flip-test True (now False)," in capsys.readouterr().err
+    assert (
+        "was started with different settings: evaluate-every 5 (now 0), flip-test True (now False),"
+        in capsys.readouterr().err
+    )

@@ -1,7 +1,9 @@
 """What a detector on a CPU keeps of its kernels: the same results, made once, and no part of the model."""
 
 import gc
+import pickle
 import weakref
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -10,15 +12,15 @@ import pytest
 
 import centernet_jax
 from centernet_data.contract.model_config import ModelConfig
-from centernet_jax.backbone import Convolution
+from centernet_data.contract.recipe import Recipe
+from centernet_jax.backbone import Conv
 from centernet_jax.detector import kernel_transforms
-from centernet_jax.train import Recipe, create_model, create_state
+from centernet_jax.train import create_model, create_state
 from helpers.arrays import random
 
 CONFIG = ModelConfig(("a", "b"), (96, 96), depth=18)
 SHAPE = (1, 96, 96, 3)  # of 36 tiles at a quarter of the size: enough for layer1 and the head
 MODEL = create_model(CONFIG)
-ARGUMENTS = (1, 1), [(1, 1), (1, 1)]
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +53,9 @@ def test_with_them_the_network_says_the_same_for_images_of_any_shape(state, tran
 def test_a_kept_transform_is_what_the_convolution_computes_with():
     with jax.enable_x64(True):
         x, kernel = jnp.asarray(random(4, 16, 16, 32)), jnp.asarray(random(3, 3, 32, 32, seed=1))
-        expected, kept = Convolution().apply({}, x, kernel, *ARGUMENTS, mutable="transforms")
-        found = Convolution().apply(kept, x, jnp.full_like(kernel, jnp.nan), *ARGUMENTS)
+        layer = Conv(features=32, kernel_size=3)
+        expected, kept = layer.apply({"params": {"kernel": kernel}}, x, mutable="transforms")
+        found = layer.apply({"params": {"kernel": jnp.full_like(kernel, jnp.nan)}, **kept}, x)
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
 
 
@@ -72,8 +75,8 @@ def test_a_detector_makes_them_once_for_full_batches_and_once_for_a_last_smaller
     full, last = ((batch, *SHAPE[1:]) for batch in (3, 1))
     variables = detector.variables_for(full)
     assert {array.shape for array in jax.tree.leaves(variables["transforms"])} == {(36, 64, 64), (16, 128, 128)}
-    assert detector.variables_for(last) is not variables
-    assert detector.variables_for(full) is variables
+    assert detector.variables_for(last)["transforms"] is not variables["transforms"]
+    assert detector.variables_for(full)["transforms"] is variables["transforms"]
 
 
 def test_a_detector_computes_with_them(state, monkeypatch):
@@ -87,8 +90,8 @@ def test_a_detector_computes_with_them(state, monkeypatch):
 def test_only_a_cpu_in_float32_has_any(state, monkeypatch):
     in_bfloat16 = centernet_jax.Detector.of(state, CONFIG, precision="bfloat16")
     assert in_bfloat16.variables_for(SHAPE) is in_bfloat16.variables
-    monkeypatch.setattr("centernet_jax.detector.jax.default_backend", lambda: "gpu")
-    elsewhere = centernet_jax.Detector.of(state, CONFIG)
+    monkeypatch.setattr("centernet_jax.detector.local_devices_of", lambda _: [SimpleNamespace(platform="gpu")])
+    elsewhere = centernet_jax.Detector(CONFIG, MODEL, state.variables)
     assert elsewhere.variables_for(SHAPE) is elsewhere.variables
 
 
@@ -112,3 +115,22 @@ def test_they_are_no_part_of_the_model(state, tmp_path):
     before = detector.detect(images)
     detector.save(tmp_path / "model.safetensors")
     np.testing.assert_array_equal(centernet_jax.load(tmp_path / "model.safetensors").detect(images), before)
+
+
+def test_a_detector_whose_weights_are_replaced_computes_with_the_new_ones(state):
+    detector, images = centernet_jax.Detector.of(state, CONFIG), random(1, 96, 96, 3, seed=3).astype(np.uint8)
+    before = detector.heatmap(images)
+    detector.variables["params"] = jax.tree.map(lambda array: array * 1.1, detector.variables["params"])
+    fresh = centernet_jax.Detector(CONFIG, detector.model, dict(detector.variables))
+    after = detector.heatmap(images)
+    np.testing.assert_array_equal(after, fresh.heatmap(images))
+    assert not np.array_equal(before, after)
+
+
+def test_a_used_detector_can_be_pickled_hashed_and_compared(state):
+    detector, images = centernet_jax.Detector.of(state, CONFIG), random(1, 96, 96, 3, seed=3).astype(np.uint8)
+    before = detector.heatmap(images)
+    again = pickle.loads(pickle.dumps(detector))
+    np.testing.assert_array_equal(again.heatmap(images), before)
+    assert detector == detector
+    assert len({detector, again}) == 2

@@ -6,8 +6,9 @@ import pytest
 
 from centernet_data.contract.model_config import ModelConfig
 from centernet_data.contract.recipe import Recipe
+from centernet_data.detection import COCO_DECODING
 from centernet_jax import create_model, create_state
-from centernet_jax.detector import EVERYTHING, detect
+from centernet_jax.detector import detect
 from centernet_jax.train import _train_step
 
 CONFIG = ModelConfig(("a", "b"), (64, 96), depth=18)
@@ -36,8 +37,8 @@ def test_the_training_step_lowers(state, platform):
 @pytest.mark.parametrize("flip_test", [False, True], ids=["plain", "flip test"])
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])
 def test_detection_lowers(state, platform, flip_test):
-    model = create_model(CONFIG, points_to_objects_kwargs=EVERYTHING)
+    model = create_model(CONFIG, points_to_objects_kwargs=COCO_DECODING)
     program = jax.export.export(detect, platforms=[platform])(model, state.variables, IMAGES, flip_test)
     assert program.platforms == (platform,)
     (objects,) = program.out_avals
-    assert objects.shape == (2, EVERYTHING["objects_per_image"], 6)
+    assert objects.shape == (2, COCO_DECODING["objects_per_image"], 6)

@@ -13,17 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
 
-from centernet_jax.cpu.primitives import (
-    BATCH_NORM_EPSILON,
-    add_relu,
-    conv_general_dilated,
-    conv_of_same_size,
-    global_norm,
-    max_pool,
-    normalize_channels,
-    sum_of_channels,
-    upscale_twice,
-)
+from centernet_jax.cpu.activation import add_relu
+from centernet_jax.cpu.convolution import conv2d, conv_of_same_size, upscale_twice
+from centernet_jax.cpu.normalization import EPSILON, normalize_channels
+from centernet_jax.cpu.pooling import max_pool
+from centernet_jax.cpu.reductions import global_norm, sum_of_channels
 from centernet_jax.cpu.winograd import TRANSFORMS, cook_toom, winograd_conv
 from helpers.arrays import nchw, nchw_kernel, random
 
@@ -63,11 +57,12 @@ def test_upscaling_equals_transposed_convolution_with_its_gradients(kernel_size,
 def test_convolution_equals_xlas_with_its_gradients(hw, stride):
     with jax.enable_x64(True):
         x, kernel = jnp.asarray(random(2, *hw, 4)), jnp.asarray(random(3, 3, 4, 5, seed=1))
-        strides, pads, numbers = (stride, stride), [(1, 1), (1, 1)], ("NHWC", "HWIO", "NHWC")
-        forms = [
-            lambda x, kernel, f=f: f(x, kernel, strides, pads, dimension_numbers=numbers)
-            for f in (lax.conv_general_dilated, conv_general_dilated)
-        ]
+        pads, numbers = [(1, 1), (1, 1)], ("NHWC", "HWIO", "NHWC")
+
+        def plain(x, kernel):
+            return lax.conv_general_dilated(x, kernel, (stride, stride), pads, dimension_numbers=numbers)
+
+        forms = [plain, lambda x, kernel: conv2d(x, kernel, stride)]
         np.testing.assert_allclose(*[f(x, kernel) for f in forms], rtol=1e-12, atol=1e-12)
         for argument in (0, 1):
             gradients = [jax.grad(lambda *a, f=f: jnp.sin(f(*a)).sum(), argument)(x, kernel) for f in forms]
@@ -235,7 +230,7 @@ def test_only_a_cpu_adds_up_by_eights(platform):
 def test_normalisation_has_the_gradients_of_the_plain_form():
     def plain(x, scale, bias):
         mean, var = x.mean((0, 1, 2)), x.var((0, 1, 2))
-        return (x - mean) / jnp.sqrt(var + BATCH_NORM_EPSILON) * scale + bias
+        return (x - mean) / jnp.sqrt(var + EPSILON) * scale + bias
 
     with jax.enable_x64(True):
         arguments = [jnp.asarray(a) for a in (random(3, 5, 4, 6) * 2 + 1, random(6, seed=1), random(6, seed=2))]

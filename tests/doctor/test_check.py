@@ -405,7 +405,7 @@ def test_expressed_as_the_network_itself_would(objects):
     expected = np.zeros((0, 6))
     if len(sample.objects):
         cells = torch.from_numpy(sample.objects / [4, 4, 4, 4, 1, 1])[None]
-        points = points_non_max_suppression(objects_to_points(cells, (16, 16), 3, mode="adaptive"))
+        points = points_non_max_suppression(objects_to_points(cells, (16, 16), 3, targets="adaptive"))
         expected = points_to_objects(points, 100, 1.0)[0].numpy() * [4, 4, 4, 4, 1, 1]
         expected = expected[expected[:, 5] > 0]
     np.testing.assert_allclose(express(sample, (64, 64), "stretch").decoded, expected, atol=1e-9)

@@ -57,22 +57,22 @@ FAULTS = [
     Fault("mean in BGR", TORCH + "network", "normalize_images", "(IMAGENET_MEAN,", "(IMAGENET_MEAN[::-1],", "images"),
     Fault(
         "SAME padding in the stem",
-        JAX + "backbone",
-        "conv",
-        "[(pad, pad)] * 2",
-        '"SAME" if stride == 2 else [(pad, pad)] * 2',
+        JAX + "cpu.convolution",
+        "_plain_conv",
+        "[(pad, pad), (pad, pad)]",
+        '"SAME" if stride == 2 else [(pad, pad), (pad, pad)]',
         "stem",
     ),
-    Fault("the pool's windows too far on", JAX + "primitives", "_split_taps", "(1, -1, 0)", "(-1, 1, 0)", "stem"),
+    Fault("the pool's windows too far on", JAX + "cpu.pooling", "_split_taps", "(1, -1, 0)", "(-1, 1, 0)", "stem"),
     Fault(
         "kernels transposed in the transfer",
         JAX + "weights",
         "to_torch",
-        "value.transpose(3, 2, 0, 1)",
+        "value.transpose(TO_TORCH)",
         "value.transpose(3, 2, 1, 0)",
         "stem",
     ),
-    Fault("epsilon 1e-3", JAX + "primitives", "normalize_channels", "BATCH_NORM_EPSILON", "1e-3", "stem"),
+    Fault("epsilon 1e-3", JAX + "cpu.normalization", "normalize_channels", "EPSILON", "1e-3", "stem"),
     Fault("no ReLU in the block", TORCH + "backbone", "BasicBlock.forward", "F.relu(self.bn1", "(self.bn1", "layer1"),
     Fault("no ReLU behind the sum", TORCH + "backbone", "BasicBlock.forward", "F.relu(x + y)", "x + y", "layer1"),
     Fault(
@@ -93,7 +93,7 @@ FAULTS = [
     ),
     Fault(
         "phases swapped",
-        JAX + "primitives",
+        JAX + "cpu.convolution",
         "upscale_twice",
         "jnp.stack(columns,",
         "jnp.stack(columns[::-1],",
@@ -160,8 +160,8 @@ FAULTS = [
         "height and width swapped",
         TORCH + "convert",
         "objects_to_cells",
-        "size, real)",
-        "size.flip(-1), real)",
+        "size, valid)",
+        "size.flip(-1), valid)",
         "size target",
     ),
     Fault(
@@ -200,7 +200,7 @@ FAULTS = [
     Fault("size loss not weighted", TORCH + "loss", "CenterNetLoss.forward", "self.l_size_lambda * ", "", "size loss"),
     Fault(
         "a tap of the pool's gradient lost",
-        JAX + "primitives",
+        JAX + "cpu.pooling",
         "_merge_taps",
         "after + from_next",
         "after",
@@ -222,19 +222,19 @@ FAULTS = [
         "",
         "running statistics",
     ),
-    Fault("drop one step late", TORCH + "train", "learning_rate", "step < first", "step <= first", "learning rate"),
+    Fault("drop one step late", TORCH + "optimizer", "learning_rate", "step < first", "step <= first", "learning rate"),
     Fault(
         "one drop forgotten",
-        TORCH + "train",
+        TORCH + "optimizer",
         "learning_rate",
         "0.1 if step < second else 0.01",
         "0.1",
         "learning rate",
     ),
-    Fault("schedule off by one step", TORCH + "train", "learning_rate", "(step + 1)", "step", "learning rate"),
+    Fault("schedule off by one step", TORCH + "optimizer", "learning_rate", "(step + 1)", "step", "learning rate"),
     Fault(
         "no weight decay",
-        TORCH + "train",
+        TORCH + "optimizer",
         "create_optimizer",
         "recipe.weight_decay if",
         "0.0 if",
@@ -250,13 +250,15 @@ FAULTS = [
     ),
     Fault(
         "the neck as slow as the trunk",
-        TORCH + "train",
+        TORCH + "optimizer",
         "create_optimizer",
         '"backbone.resnet."',
         '"backbone."',
         "step 1: parameters",
     ),
-    Fault("decay of biases too", TORCH + "train", "create_optimizer", ".ndim > 1", ".ndim > 0", "step 1: parameters"),
+    Fault(
+        "decay of biases too", TORCH + "optimizer", "create_optimizer", ".ndim > 1", ".ndim > 0", "step 1: parameters"
+    ),
     Fault(
         "accumulation sums",
         TORCH + "train",
@@ -289,10 +291,12 @@ FAULTS = [
         "state",
         "step 1: running statistics",
     ),
-    Fault("no clipping", TORCH + "train", "clip_by_global_norm", "not norm < clip_norm", "norm < 0", "step 1: exp_avg"),
+    Fault(
+        "no clipping", TORCH + "optimizer", "clip_by_global_norm", "not norm < clip_norm", "norm < 0", "step 1: exp_avg"
+    ),
     Fault(
         "beta2 0.99",
-        TORCH + "train",
+        TORCH + "optimizer",
         "create_optimizer",
         "lr=recipe.learning_rate)",
         "lr=recipe.learning_rate, betas=(0.9, 0.99))",
@@ -351,7 +355,12 @@ FAULTS = [
         "detections: boxes",
     ),
     Fault(
-        "statistics of the batch", TORCH + "detector", "_points", "model.eval()", "model.train()", "detections: boxes"
+        "statistics of the batch",
+        TORCH + "detector",
+        "_evaluating",
+        "model.eval()",
+        "model.train()",
+        "detections: boxes",
     ),
     Fault(
         "stale statistics in the detector",
@@ -385,7 +394,7 @@ FAULTS = [
         "mean[:, -4:-2]",
         "flip test",
     ),
-    Fault("average not moved", TORCH + "train", "update_ema", "], 1 - decay", "], 0.0", "step 1: average"),
+    Fault("average not moved", TORCH + "optimizer", "update_ema", "], 1 - decay", "], 0.0", "step 1: average"),
     Fault(
         "average of the weights alone",
         TORCH + "train",
@@ -396,7 +405,7 @@ FAULTS = [
     ),
     Fault(
         "average's decay not warmed up",
-        TORCH + "train",
+        TORCH + "optimizer",
         "ema_decay",
         "recipe.ema_decay, (1 + step) / (10 + step)",
         "recipe.ema_decay, 1",
@@ -404,7 +413,7 @@ FAULTS = [
     ),
     Fault(
         "average's decay too high",
-        TORCH + "train",
+        TORCH + "optimizer",
         "ema_decay",
         "min(recipe.ema_decay",
         "min(1.0",

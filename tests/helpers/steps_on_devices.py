@@ -19,7 +19,8 @@ if cluster:
 from centernet_data.contract.recipe import Recipe  # noqa: E402
 from centernet_data.contract.weights_file import ModelConfig  # noqa: E402
 from centernet_jax import Detector  # noqa: E402
-from centernet_jax.train import create_state, on_all_devices, train_step  # noqa: E402
+from centernet_jax.devices import replicate  # noqa: E402
+from centernet_jax.train import create_state, train_step  # noqa: E402
 
 SIDE, PICTURES, STEPS = 64, 16, 3
 DETECTED = 11  # pictures, no multiple of the devices
@@ -40,7 +41,7 @@ assert jax.device_count() == int(devices) * processes
 recipe = Recipe(learning_rate=1e-3, total_steps=10, accumulate=2)
 config = ModelConfig(("a", "b"), (SIDE, SIDE), depth=18)
 state = create_state(config, recipe)
-state = on_all_devices(jax.tree.map(lambda array: array.astype(dtype) if array.ndim else array, state))
+state = replicate(jax.tree.map(lambda array: array.astype(dtype) if array.ndim else array, state), jax.devices())
 share = slice(process * PICTURES // processes, (process + 1) * PICTURES // processes)
 results = {}
 for step in range(STEPS):

@@ -13,9 +13,9 @@ import centernet_torch
 
 
 @partial(jax.jit, static_argnums=(1, 2, 3, 4))
-def _jax_heatmap(objects, hw, num_classes, smooth_kernel_size, mode):
+def _jax_heatmap(objects, hw, num_classes, smooth_kernel_size, targets):
     cells = centernet_jax.convert.objects_to_cells(objects, hw)
-    return centernet_jax.convert.draw_heatmap(cells, hw, num_classes, smooth_kernel_size, mode)
+    return centernet_jax.convert.draw_heatmap(cells, hw, num_classes, smooth_kernel_size, targets)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -32,9 +32,9 @@ def _jax_loss(loss, points, objects):
 class Jax:
     name, package = "jax", centernet_jax
 
-    def heatmap(self, objects, hw, num_classes, smooth_kernel_size=3, mode="fixed"):
+    def heatmap(self, objects, hw, num_classes, smooth_kernel_size=3, targets="fixed"):
         with jax.enable_x64(True):
-            return np.asarray(_jax_heatmap(objects, hw, num_classes, smooth_kernel_size, mode))
+            return np.asarray(_jax_heatmap(objects, hw, num_classes, smooth_kernel_size, targets))
 
     def radius(self, size, exact):
         with jax.enable_x64(True):
@@ -72,9 +72,9 @@ class Jax:
 class Torch:
     name, package = "torch", centernet_torch
 
-    def heatmap(self, objects, hw, num_classes, smooth_kernel_size=3, mode="fixed"):
+    def heatmap(self, objects, hw, num_classes, smooth_kernel_size=3, targets="fixed"):
         cells = centernet_torch.convert.objects_to_cells(torch.as_tensor(objects), hw)
-        return _nhwc(centernet_torch.convert.draw_heatmap(cells, hw, num_classes, smooth_kernel_size, mode))
+        return _nhwc(centernet_torch.convert.draw_heatmap(cells, hw, num_classes, smooth_kernel_size, targets))
 
     def radius(self, size, exact):
         return centernet_torch.convert.gaussian_radius(torch.as_tensor(size), exact).numpy()

@@ -139,25 +139,32 @@ def names(path):
 # What one side defines and the other need not, by file.
 JAX_ONLY = {
     "backbone.py": {
-        "to_dtype_of_input",  # what torch.autocast does there
-        "Convolution",  # nn.Conv2d; this one can keep its kernel's transform
+        "Conv",  # nn.Conv2d, made by `conv` there; this one can keep its kernel's transform
         "BatchNorm",  # torch ships one, with the unbiased running variance
         "ConvTransposeKernel",  # its weights, named as torch names them
     },
     "detector.py": {
-        "on_local_devices",  # the torch side keeps to one device
-        "split_over_local_devices",  # likewise
-        "kernel_transforms",  # torch.compile computes with frozen weights what can be computed of them alone
+        "kernel_transforms",  # torch.compile computes with frozen weights what can be computed from them alone
     },
-    "train.py": {"mesh_of", "replicate", "on_all_devices", "shard_batch"},  # likewise one device there
+    "devices.py": {  # the torch side keeps to one device
+        "find_devices",
+        "devices_of",
+        "local_devices_of",
+        "mesh_of",
+        "replicate",
+        "shard_batch",
+    },
     "weights.py": {"torch_name", "to_torch", "to_flax"},  # there the variables have torch's names and layouts already
 }
 TORCH_ONLY = {
-    "backbone.py": {"he_normal"},  # jax ships it as an initializer
+    "backbone.py": {
+        "he_normal",  # jax ships it as an initializer
+        "conv",  # makes nn.Conv2d; there the class Conv
+    },
+    "devices.py": {"find_device"},  # its one device
     "weights.py": {
         "to_numpy",  # the counterpart of to_torch
         "copy_weights",  # what jax.tree.map(jnp.copy, variables) is there
-        "read_tensors",  # the jax side reads torch's files by centernet_data.contract.torch_file, which needs no torch
     },
 }
 

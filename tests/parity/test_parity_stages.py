@@ -103,7 +103,7 @@ def test_weights_that_come_from_torch(case):
     pair, bounds = case
     state = centernet_torch.create_state(pair.config, pair.torch.recipe, seed=1)
     model = state.model.to(next(pair.torch.model.parameters()).dtype)
-    optimizer = centernet_torch.train.create_optimizer(model, state.recipe)
+    optimizer = centernet_torch.optimizer.create_optimizer(model, state.recipe)
     state, _ = centernet_torch.train_step(
         state._replace(model=model, optimizer=optimizer, ema=copy_weights(model)),
         batch("full", pair.config.image_size, seed=5),

@@ -1,12 +1,15 @@
 """Which checkpoints are kept, and which one is gone on from, whatever the backend."""
 
+import json
 import re
+from dataclasses import asdict
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from centernet.training.checkpoints import CheckpointFolder, Record
+from centernet.training.checkpoints import CheckpointFolder, CheckpointInfo, checksum
 from centernet.training.resume import OtherSettings, require_same_settings
 from centernet.training.run_folder import RunFolder
 
@@ -14,20 +17,20 @@ SETTINGS = {"seed": 3, "image_size": (64,), "augmentation": {"scale": (0.5, 2.0)
 
 
 class Texts:
-    """A checkpointer whose states are texts; one that says "full" cannot be written, "bad" not be read."""
+    """A backend whose states are strings; one that is "full" cannot be written, "bad" not be read."""
 
-    def save(self, path, state):
+    def to_arrays(self, state):
         if state == "full":
             raise OSError(28, "No space left on device")
-        path.write_text(state)
+        return {"text": np.frombuffer(state.encode(), np.uint8)}
 
-    def wait(self):
-        pass
-
-    def restore(self, path, state):
-        if (read := path.read_text()) == "bad":
+    def from_arrays(self, state, arrays):
+        if (read := arrays["text"].tobytes().decode()) == "bad":
             raise RuntimeError("it is\nbad")
         return read
+
+    def read_older(self, path, state):
+        return path.read_text()
 
 
 @pytest.fixture
@@ -36,7 +39,7 @@ def folder(tmp_path):
 
 
 def save(folder, step, state="good", lines=0, ap=None):
-    folder.save(step, state, Record(SETTINGS, lines))
+    folder.save(step, state, CheckpointInfo(SETTINGS, lines))
     folder.wait()
     if ap is not None:
         folder.record_ap(step, ap)
@@ -65,11 +68,12 @@ def test_the_newest_is_restored_and_what_follows_it_is_removed(folder):
         save(folder, step, f"state {step}", lines=step)
     (folder.path / "30.json").unlink()  # as if killed before it was written
     (folder.path / "40.state.orbax-checkpoint-tmp").mkdir()
+    (folder.path / ".123-40.safetensors").touch()
     (folder.path / ".123-40.json").touch()
-    (folder.path / "my 40.state").touch()
+    (folder.path / "my 40.safetensors").touch()
     step, state, record = folder.restore("", SETTINGS, pytest.fail)
     assert (step, state, record.lines) == (20, "state 20", 20)
-    assert sorted(path.name for path in folder.path.iterdir()) == ["20.json", "20.state", "my 40.state"]
+    assert sorted(path.name for path in folder.path.iterdir()) == ["20.json", "20.safetensors", "my 40.safetensors"]
 
 
 def test_without_any_checkpoint_nothing_is_restored(folder):
@@ -80,7 +84,14 @@ def test_without_any_checkpoint_nothing_is_restored(folder):
 
 
 @pytest.mark.parametrize(
-    "damage", [("20.state", "goo"), ("20.state", "gnod"), ("20.state", ""), ("20.json", '{"lines"'), ("20.json", "[]")]
+    "damage",
+    [
+        ("20.safetensors", "goo"),
+        ("20.safetensors", "gnod"),
+        ("20.safetensors", ""),
+        ("20.json", '{"lines"'),
+        ("20.json", "[]"),
+    ],
 )
 def test_in_place_of_a_damaged_one_the_last_good_one_is_restored(folder, damage):
     save(folder, 10)
@@ -117,9 +128,9 @@ def test_a_damaged_record_does_not_keep_a_run_from_saving(folder):
 def test_a_failed_save_is_one_line_and_leaves_the_last_good_one(folder, earlier):
     for step in earlier:
         save(folder, step)
-    last = f"the last one, of step {earlier[-1]}, is whole" if earlier else "there is none yet"
+    last = f"the last one, of step {earlier[-1]}, is complete" if earlier else "there is none yet"
     with pytest.raises(ValueError, match="step 99 cannot be saved") as error:
-        folder.save(99, "full", Record(SETTINGS, 0))
+        folder.save(99, "full", CheckpointInfo(SETTINGS, 0))
     message = f"{folder.path}: the checkpoint of step 99 cannot be saved (No space left on device); {last}"
     assert str(error.value) == message
     assert folder.steps == list(earlier)
@@ -130,14 +141,14 @@ def test_a_failed_save_is_one_line_and_leaves_the_last_good_one(folder, earlier)
 def test_a_file_in_the_place_of_the_folder(folder):
     folder.path.touch()
     with pytest.raises(ValueError, match=r"cannot be saved \(File exists\); there is none yet"):
-        folder.save(10, "good", Record(SETTINGS, 0))
+        folder.save(10, "good", CheckpointInfo(SETTINGS, 0))
 
 
 def test_a_step_is_saved_once_and_rated_later(folder):
     save(folder, 10, "first", ap=0.5)
     save(folder, 10, "second")
     assert folder.restore("", SETTINGS, pytest.fail)[1] == "first"
-    assert folder.record(10).ap == 0.5
+    assert folder.info(10).ap == 0.5
 
 
 def test_other_settings_are_named(folder):
@@ -146,7 +157,7 @@ def test_other_settings_are_named(folder):
     with pytest.raises(OtherSettings) as error:
         folder.restore("", other, pytest.fail)
     listed = "seed 3 (now 4), image-size 64 (now 64 96), data not given (now mine.toml)"
-    assert str(error.value).startswith(f"{folder.path}: step 10: begun with other settings: {listed}; ")
+    assert str(error.value).startswith(f"{folder.path}: step 10: was started with different settings: {listed}; ")
 
 
 def test_what_changes_nothing_may_differ(tmp_path):
@@ -165,8 +176,22 @@ def test_metrics_are_cut_off_after_the_lines_of_a_checkpoint(tmp_path):
     assert folder.metrics.read_text().endswith('"loss": 3.1}\n')
     assert folder.cut_metrics(1) == [{"step": 0, "loss": 0.1}]
     assert folder.cut_metrics(0) == []
-    with pytest.raises(ValueError, match=r"metrics\.jsonl: there should be 1 lines at least"):
+    with pytest.raises(ValueError, match=r"metrics\.jsonl: has fewer than the 1 lines"):
         folder.cut_metrics(1)
     folder.metrics.write_text("{}\n{}")
-    with pytest.raises(ValueError, match=r"metrics\.jsonl: there should be 2 lines at least"):
+    with pytest.raises(ValueError, match=r"metrics\.jsonl: has fewer than the 2 lines"):
         folder.cut_metrics(2)
+
+
+def test_a_checkpoint_of_an_older_version_is_restored_and_removed_when_it_is_old(folder):
+    folder.path.mkdir()
+    (folder.path / "10.state").write_text("older")
+    info = CheckpointInfo(SETTINGS, 3, checksum=checksum(folder.path / "10.state"))
+    (folder.path / "10.json").write_text(json.dumps(asdict(info)))
+    step, state, found = folder.restore("", SETTINGS, pytest.fail)
+    assert (step, state, found.lines) == (10, "older", 3)
+    save(folder, 20)
+    assert folder.steps == [10, 20]
+    save(folder, 30)
+    names = ["20.json", "20.safetensors", "30.json", "30.safetensors"]
+    assert sorted(path.name for path in folder.path.iterdir()) == names

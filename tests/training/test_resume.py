@@ -14,16 +14,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from jax import numpy as jnp
 from kill_often import TINY, arrays_of, differences, metrics_of
 
 import centernet_jax
 import centernet_torch
 from centernet.cli import main
 from centernet.training import loop
-from centernet.training.checkpoints import CheckpointFolder, Record
+from centernet.training.checkpoints import CheckpointFolder, CheckpointInfo
 from centernet.training.run_folder import RunFolder
+from centernet_data.contract.checkpoint import read_arrays, write_arrays
+from centernet_data.contract.model_config import ModelConfig
 from centernet_data.contract.recipe import Recipe
 from helpers.small_data import make_data
 
@@ -85,22 +85,22 @@ def test_whatever_befalls_a_run_it_ends_as_an_undisturbed_one(
     at_step(1, lambda: send(signal.SIGTERM))
     status, _, error = train(data, out, backend)
     command = f"centernet train --data {data} --out '{out}' --backend {backend} {' '.join(TINY)} --resume"
-    assert (status, error) == (143, f"centernet: stopped and saved; to go on: {command}\n")
+    assert (status, error) == (143, f"centernet: stopped, state saved; resume with: {command}\n")
     assert len(metrics_of(out)) == 1
 
     with contextlib.ExitStack() as until_here:
         at_step(3, lambda: until_here.enter_context(no_room()))
         status, output, error = train(data, out, backend, "--resume")
-    assert "going on from the checkpoint of step 1\n" in output
+    assert "resuming from the checkpoint of step 1\n" in output
     message = f"centernet: {out}/checkpoints: the checkpoint of step 3 cannot be saved (File too large); "
-    assert (status, error) == (2, message + "the last one, of step 1, is whole\n")
+    assert (status, error) == (2, message + "the last one, of step 1, is complete\n")
 
     monkeypatch.undo()
     evaluate = loop.evaluate
     monkeypatch.setattr(loop, "evaluate", lambda *arguments: send(signal.SIGINT) or evaluate(*arguments))
     status, output, error = train(data, out, backend, "--resume")
-    assert "going on from the checkpoint of step 1\n" in output
-    assert (status, error) == (130, f"centernet: stopped and saved; to go on: {command}\n")
+    assert "resuming from the checkpoint of step 1\n" in output
+    assert (status, error) == (130, f"centernet: stopped, state saved; resume with: {command}\n")
 
     monkeypatch.undo()
     truncate(largest(out / f"checkpoints/{STEPS}.state"))
@@ -108,8 +108,8 @@ def test_whatever_befalls_a_run_it_ends_as_an_undisturbed_one(
     assert (status, error) == (0, "")
     lines = [line for line in output.splitlines() if "checkpoint" in line]
     assert re.fullmatch(rf"the checkpoint of step {STEPS} is damaged \(.+\)", lines[0])
-    assert lines[1:] == ["going on from the checkpoint of step 3"]
-    assert differences(out, references[backend], backend) == []
+    assert lines[1:] == ["resuming from the checkpoint of step 3"]
+    assert differences(out, references[backend]) == []
 
 
 @BACKENDS
@@ -124,7 +124,7 @@ def test_a_run_stopped_in_an_evaluation_on_the_way_evaluates_again(data, tmp_pat
     assert [line["step"] for line in metrics_of(out)] == [0, 1, 2]
     monkeypatch.undo()
     assert train(data, out, backend, *option, "--resume")[::2] == (0, "")
-    assert differences(out, tmp_path / "undisturbed", backend) == []
+    assert differences(out, tmp_path / "undisturbed") == []
 
 
 def test_without_a_checkpoint_it_starts_from_the_beginning(data, references, tmp_path, at_step, monkeypatch):
@@ -156,10 +156,10 @@ def truncate(path):
     ("change", "more", "message"),
     [
         (lambda out: None, ("--seed", 1, "--batch-size", 3),
-         "config.toml: begun with other settings: batch-size 2 (now 3), seed 0 (now 1)"),
-        (lambda out: None, ("--backend", "jax"), "config.toml: begun with other settings: backend torch (now jax);"),
+         "config.toml: was started with different settings: batch-size 2 (now 3), seed 0 (now 1)"),
+        (lambda out: None, ("--backend", "jax"), "started with different settings: backend torch (now jax);"),
         (lambda out: (out / "config.toml").unlink(), (), "already holds a run (model.safetensors)"),
-        (lambda out: shutil.rmtree(out / "checkpoints"), (), "run: holds a model, but no checkpoint to go on from"),
+        (lambda out: shutil.rmtree(out / "checkpoints"), (), "run: holds a model, but no checkpoint to resume from"),
         (lambda out: (out / "metrics.jsonl").write_text("{}\n"), (), "metrics.jsonl: there should be 6 lines at least"),
     ],
 )  # fmt: skip
@@ -184,7 +184,7 @@ def test_other_data_under_the_same_name_is_refused(data, references, tmp_path):
     finally:
         data.write_text(text)
     assert status == 2
-    assert "step 6: begun with other settings: classes red blue (now red);" in error
+    assert "step 6: was started with different settings: classes red blue (now red);" in error
 
 
 def test_resuming_and_overwriting_exclude_each_other(data, tmp_path, capsys):
@@ -194,17 +194,12 @@ def test_resuming_and_overwriting_exclude_each_other(data, tmp_path, capsys):
 
 
 def small_state(backend, seed):
-    rng = np.random.default_rng(seed)
-    if backend == "jax":
-        params = {"kernel": jnp.asarray(rng.random((500, 500), np.float32)), "bias": jnp.ones((), jnp.bfloat16)}
-        return centernet_jax.TrainState(jnp.asarray(seed), params, {}, (), {}, centernet_jax.CenterNet(), RECIPE)
-    model = torch.nn.Linear(500, 500)
-    model.weight.data[:] = torch.from_numpy(rng.random((500, 500), np.float32))
-    return centernet_torch.TrainState(seed, model, torch.optim.AdamW(model.parameters()), {}, RECIPE)
+    config = ModelConfig(("a",), (32, 32), depth=18, hidden_channels=(8, 8), out_channels=8, head_channels=8)
+    return PACKAGES[backend].create_state(config, RECIPE, seed)
 
 
 def kernel_of(backend, state):
-    return np.asarray(state.params["kernel"]) if backend == "jax" else state.model.weight.detach().numpy()
+    return PACKAGES[backend].to_arrays(state)["model.backbone.resnet.conv1.weight"]
 
 
 @contextlib.contextmanager
@@ -220,22 +215,22 @@ def no_room():
 
 @BACKENDS
 def test_a_full_disk_is_one_line_and_the_last_good_checkpoint_survives(tmp_path, backend, capfd):
-    folder = CheckpointFolder(tmp_path / "checkpoints", PACKAGES[backend].Checkpointer())
-    folder.save(1, small_state(backend, 1), Record({}, 1))
+    folder = CheckpointFolder(tmp_path / "checkpoints", PACKAGES[backend])
+    folder.save(1, small_state(backend, 1), CheckpointInfo({}, 1))
     folder.wait()
 
     def save():
-        folder.save(2, small_state(backend, 2), Record({}, 2))
+        folder.save(2, small_state(backend, 2), CheckpointInfo({}, 2))
         folder.wait()
 
     with no_room(), pytest.raises(ValueError, match="step 2 cannot be saved") as error:
         save()
-    assert str(error.value).endswith("(File too large); the last one, of step 1, is whole")
+    assert str(error.value).endswith("(File too large); the last one, of step 1, is complete")
     assert folder.steps == [1]
     folder.wait()
-    assert sorted(path.name for path in folder.path.iterdir()) == ["1.json", "1.state"]
+    assert sorted(path.name for path in folder.path.iterdir()) == ["1.json", "1.safetensors"]
     step, state, _ = folder.restore(small_state(backend, 0), {}, pytest.fail)
-    assert step == int(state.step) == 1
+    assert step == 1
     np.testing.assert_array_equal(kernel_of(backend, state), kernel_of(backend, small_state(backend, 1)))
     save()
     assert folder.steps == [1, 2]
@@ -244,9 +239,9 @@ def test_a_full_disk_is_one_line_and_the_last_good_checkpoint_survives(tmp_path,
 
 def test_the_best_checkpoint_knows_its_ap(references):
     for backend, folder in references.items():
-        checkpoints = CheckpointFolder(folder / "checkpoints", PACKAGES[backend].Checkpointer())
+        checkpoints = CheckpointFolder(folder / "checkpoints", PACKAGES[backend])
         assert checkpoints.steps == [3, STEPS]
-        assert checkpoints.record(STEPS).ap == metrics_of(folder)[-1]["AP"]
+        assert checkpoints.info(STEPS).ap == metrics_of(folder)[-1]["AP"]
 
 
 OTHER_DEVICES = """
@@ -256,24 +251,22 @@ import jax
 jax.config.update("jax_num_cpu_devices", 4)
 import numpy as np
 import centernet_jax
-from jax import numpy as jnp
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from centernet_data.contract.checkpoint import read_arrays
+from centernet_data.contract.model_config import ModelConfig
+from centernet_data.contract.recipe import Recipe
 
-sharding = NamedSharding(jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,)), PartitionSpec())
-like = centernet_jax.TrainState(
-    jnp.asarray(0), {"kernel": jnp.zeros((500, 500)), "bias": jnp.zeros((), jnp.bfloat16)}, {}, (), {}, None, None
-)
-state = centernet_jax.Checkpointer().restore(Path(sys.argv[1]), jax.device_put(like, sharding))
-assert all(leaf.sharding == sharding for leaf in jax.tree.leaves(state))
-np.save(sys.argv[2], state.params["kernel"])
+config = ModelConfig(("a",), (32, 32), depth=18, hidden_channels=(8, 8), out_channels=8, head_channels=8)
+fresh = centernet_jax.create_state(config, Recipe(learning_rate=1e-3, total_steps=1), seed=1)
+state = centernet_jax.from_arrays(fresh, read_arrays(Path(sys.argv[1])))
+assert all(len(leaf.sharding.device_set) == 4 for leaf in jax.tree.leaves(state))
+np.save(sys.argv[2], centernet_jax.to_arrays(state)["model.backbone.resnet.conv1.weight"])
 """
 
 
 def test_a_checkpoint_of_one_device_is_restored_onto_four(tmp_path):
-    checkpointer, state = centernet_jax.Checkpointer(), small_state("jax", 5)
-    checkpointer.save(tmp_path / "5.state", state)
-    checkpointer.wait()
-    command = [sys.executable, "-c", OTHER_DEVICES, tmp_path / "5.state", tmp_path / "kernel.npy"]
+    state = small_state("jax", 5)
+    write_arrays(tmp_path / "5.safetensors", centernet_jax.to_arrays(state))
+    command = [sys.executable, "-c", OTHER_DEVICES, tmp_path / "5.safetensors", tmp_path / "kernel.npy"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     np.testing.assert_array_equal(np.load(tmp_path / "kernel.npy"), kernel_of("jax", state))
@@ -289,14 +282,15 @@ def test_killed_runs_end_as_undisturbed_ones(backend, kills):
 
 def test_the_comparison_can_fail(references, tmp_path):
     for backend, folder in references.items():
-        assert differences(folder, folder, backend) == []
+        assert differences(folder, folder) == []
         other = tmp_path / backend
         shutil.copytree(folder, other)
         (other / "metrics.jsonl").write_text((folder / "metrics.jsonl").read_text().replace('"step": 3', '"step": 4'))
-        shutil.rmtree(other / f"checkpoints/{STEPS}.state") if backend == "jax" else (
-            other / f"checkpoints/{STEPS}.state"
-        ).unlink()
-        wrong = differences(other, folder, backend)
+        path = other / f"checkpoints/{STEPS}.safetensors"
+        arrays = read_arrays(path)
+        arrays.pop("step")
+        write_arrays(path, arrays)
+        wrong = differences(other, folder)
         assert wrong[0] == "metrics.jsonl"
-        assert arrays_of(other, backend).keys() != arrays_of(folder, backend).keys()
+        assert arrays_of(other).keys() != arrays_of(folder).keys()
         assert len(wrong) > 1

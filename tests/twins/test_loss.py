@@ -37,17 +37,17 @@ def logits(points):
 @given(
     seed=st.integers(0, 2**32),
     count=st.sampled_from([0, 1, 5]),
-    mode=st.sampled_from(["adaptive", "exact", "fixed"]),
+    targets=st.sampled_from(["adaptive", "exact", "fixed"]),
     normalization=st.sampled_from(["batch", "image"]),
     from_logits=st.booleans(),
 )
 @settings(max_examples=20, deadline=None)
-def test_equals_the_oracle(twin, seed, count, mode, normalization, from_logits):
+def test_equals_the_oracle(twin, seed, count, targets, normalization, from_logits):
     points, objects = case(seed, count)
-    options = {"mode": mode, "normalization": normalization, "from_logits": from_logits}
+    options = {"targets": targets, "normalization": normalization, "from_logits": from_logits}
     found, _ = twin.loss(logits(points) if from_logits else points, objects, **options)
     cells = objects / [4, 4, 4, 4, 1, 1]
-    target = oracles.heatmap(cells, HW, 2, 3, mode)
+    target = oracles.heatmap(cells, HW, 2, 3, targets)
     np.testing.assert_allclose(found, oracles.losses(points, cells, target, normalization), rtol=1e-9)
 
 

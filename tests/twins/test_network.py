@@ -9,6 +9,8 @@ from flax import linen as nn
 
 import centernet_jax
 import centernet_torch
+from centernet_data.contract.model_config import ModelConfig
+from centernet_data.contract.recipe import Recipe
 from centernet_jax.backbone import BatchNorm
 from centernet_jax.weights import to_flax, to_torch
 from helpers.arrays import nchw, random
@@ -106,11 +108,9 @@ def test_authors_plain_resnet_is_a_setting():
 
 
 def test_fresh_networks_are_distributed_alike():
-    config = centernet_jax.detector.ModelConfig(("a", "b"), (32, 32), depth=18)
+    config = ModelConfig(("a", "b"), (32, 32), depth=18)
     ours = to_torch(jax.jit(centernet_jax.create_model(config).init)(jax.random.key(0), jnp.zeros((1, 32, 32, 3))))
-    theirs = centernet_torch.create_state(
-        config, centernet_jax.train.Recipe(learning_rate=1e-3, total_steps=1), seed=0
-    ).model.state_dict()
+    theirs = centernet_torch.create_state(config, Recipe(learning_rate=1e-3, total_steps=1), seed=0).model.state_dict()
     for name, value in ours.items():
         other = theirs[name].numpy()
         np.testing.assert_allclose(value.mean(), other.mean(), atol=4 * other.std() / value.size**0.5 + 1e-12)
@@ -120,8 +120,8 @@ def test_fresh_networks_are_distributed_alike():
 @both
 def test_a_fresh_network_takes_nearly_all_for_background(twin):
     assert twin.name in ("jax", "torch")
-    config = centernet_jax.detector.ModelConfig(("a", "b"), (64, 64), depth=18)
-    recipe = centernet_jax.train.Recipe(learning_rate=1e-3, total_steps=1)
+    config = ModelConfig(("a", "b"), (64, 64), depth=18)
+    recipe = Recipe(learning_rate=1e-3, total_steps=1)
     detector = twin.package.Detector.of(twin.package.create_state(config, recipe), config)
     heat = detector.heatmap(np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), np.uint8))
     assert heat.shape == (1, 16, 16)

@@ -30,12 +30,12 @@ def scenes(draw):
 
 
 @both
-@given(scene=scenes(), mode=st.sampled_from(MODES), kernel=st.sampled_from([0, 1, 3, 7]))
+@given(scene=scenes(), targets=st.sampled_from(MODES), kernel=st.sampled_from([0, 1, 3, 7]))
 @settings(max_examples=25, deadline=None)
-def test_heatmap_equals_the_oracle(twin, scene, mode, kernel):
+def test_heatmap_equals_the_oracle(twin, scene, targets, kernel):
     hw, objects = scene
-    drawn = twin.heatmap(objects, hw, 3, kernel, mode)
-    np.testing.assert_allclose(drawn, oracles.heatmap(objects, hw, 3, kernel, mode), rtol=1e-12, atol=1e-12)
+    drawn = twin.heatmap(objects, hw, 3, kernel, targets)
+    np.testing.assert_allclose(drawn, oracles.heatmap(objects, hw, 3, kernel, targets), rtol=1e-12, atol=1e-12)
 
 
 @both
@@ -61,18 +61,18 @@ def test_golden_radius(twin):
 
 @both
 @pytest.mark.parametrize(
-    ("mode", "neighbour"),
+    ("targets", "neighbour"),
     [
         ("adaptive", np.exp(-1 / (2 * (5 / 6) ** 2))),  # 10 x 10: radius floor(2.73) = 2, sigma 5/6
         ("exact", 0.0),  # 10 x 10: radius floor(0.82) = 0
         ("fixed", np.exp(-1 / (2 * (2 / 3) ** 2))),  # kernel 3: sigma 2/3
     ],
 )
-def test_golden_values(twin, mode, neighbour):
-    drawn = twin.heatmap(rows((8.2, 8.7, 9.5, 10.0, 0)), (16, 16), 1, 3, mode)[0, ..., 0]
+def test_golden_values(twin, targets, neighbour):
+    drawn = twin.heatmap(rows((8.2, 8.7, 9.5, 10.0, 0)), (16, 16), 1, 3, targets)[0, ..., 0]
     assert drawn[8, 8] == 1
     np.testing.assert_allclose([drawn[8, 9], drawn[7, 8], drawn[8, 7]], neighbour, rtol=1e-12)
-    if mode == "adaptive":
+    if targets == "adaptive":
         np.testing.assert_allclose(drawn[8, 10], np.exp(-4 / (2 * (5 / 6) ** 2)), rtol=1e-12)
         assert drawn[8, 11] == 0
 
@@ -85,21 +85,21 @@ def test_without_smoothing_only_the_centres_are_set(twin):
 
 
 @both
-@pytest.mark.parametrize("mode", MODES)
-def test_peaks_are_exactly_one_in_single_precision_too(twin, mode):
+@pytest.mark.parametrize("targets", MODES)
+def test_peaks_are_exactly_one_in_single_precision_too(twin, targets):
     objects = rows(*[(y + 0.37, x + 0.61, 3.3, 5.7, 0) for y in range(0, 32, 5) for x in range(0, 32, 5)])
-    drawn = twin.heatmap(objects.astype(np.float32), (32, 32), 1, 3, mode)
+    drawn = twin.heatmap(objects.astype(np.float32), (32, 32), 1, 3, targets)
     assert drawn.dtype == np.float32
     assert (drawn == 1).sum() == 49
     assert drawn.max() == 1
 
 
 @both
-@pytest.mark.parametrize("mode", MODES)
-def test_overlapping_objects_merge_by_maximum(twin, mode):
+@pytest.mark.parametrize("targets", MODES)
+def test_overlapping_objects_merge_by_maximum(twin, targets):
     first, second = (8.5, 7.5, 9, 9, 0), (8.5, 8.5, 12, 12, 0)  # adjacent centres
-    together = twin.heatmap(rows(first, second), (16, 16), 1, 3, mode)
-    apart = [twin.heatmap(rows(o), (16, 16), 1, 3, mode) for o in (first, second)]
+    together = twin.heatmap(rows(first, second), (16, 16), 1, 3, targets)
+    apart = [twin.heatmap(rows(o), (16, 16), 1, 3, targets) for o in (first, second)]
     np.testing.assert_allclose(together, np.maximum(*apart), rtol=1e-14)
     assert (together == 1).sum() == 2
 
@@ -127,7 +127,7 @@ def test_what_is_left_out(twin):
 
 @both
 def test_an_object_smaller_than_a_cell_and_one_at_the_far_edge(twin):
-    points = twin.objects_to_points(rows((3.5, 3.5, 0.1, 0.2, 0), (8.0, 8.0, 1e-3, 1e-3, 1)), hw=8, mode="adaptive")
+    points = twin.objects_to_points(rows((3.5, 3.5, 0.1, 0.2, 0), (8.0, 8.0, 1e-3, 1e-3, 1)), hw=8, targets="adaptive")
     np.testing.assert_allclose(points[0, 3, 3], [1, 0, 0.5, 0.5, 0.1, 0.2])
     assert points[0, 7, 7, 1] == 1
     assert (points[0, ..., :2] > 0).sum() == 2
@@ -151,7 +151,7 @@ def test_no_objects(twin):
 
 
 @both
-@pytest.mark.parametrize("options", [{"mode": "gaussian"}, {"smooth_kernel_size": 2}, {"smooth_kernel_size": -1}])
+@pytest.mark.parametrize("options", [{"targets": "gaussian"}, {"smooth_kernel_size": 2}, {"smooth_kernel_size": -1}])
 def test_wrong_options(twin, options):
-    with pytest.raises(WRONG, match=r"mode|smooth_kernel_size"):
+    with pytest.raises(WRONG, match=r"targets|smooth_kernel_size"):
         twin.package.ObjectsToPoints(**options)

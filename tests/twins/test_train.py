@@ -55,8 +55,8 @@ def test_a_batch_without_objects_trains(twin):
 
 
 def test_schedules_agree_and_are_what_they_say():
-    ours = [float(centernet_jax.train.learning_rate(step, RECIPE)) for step in range(25)]
-    theirs = [centernet_torch.train.learning_rate(step, RECIPE) for step in range(25)]
+    ours = [float(centernet_jax.optimizer.learning_rate(step, RECIPE)) for step in range(25)]
+    theirs = [centernet_torch.optimizer.learning_rate(step, RECIPE) for step in range(25)]
     np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-10)
     np.testing.assert_allclose(theirs[:5], [0.25e-3, 0.5e-3, 0.75e-3, 1e-3, 1e-3])
     np.testing.assert_allclose(theirs[12], 0.5e-3)  # half-way down
@@ -68,12 +68,12 @@ def test_the_authors_drops():
     """140 steps, one for each of their epochs."""
     recipe = Recipe(learning_rate=1.0, total_steps=140, warmup=0, schedule="drops")
     expected = [1.0] * 90 + [0.1] * 30 + [0.01] * 25
-    np.testing.assert_allclose([centernet_torch.train.learning_rate(s, recipe) for s in range(145)], expected)
-    ours = jax.vmap(lambda step: centernet_jax.train.learning_rate(step, recipe))(np.arange(145))
+    np.testing.assert_allclose([centernet_torch.optimizer.learning_rate(s, recipe) for s in range(145)], expected)
+    ours = jax.vmap(lambda step: centernet_jax.optimizer.learning_rate(step, recipe))(np.arange(145))
     np.testing.assert_allclose(ours, expected, rtol=1e-6)
     warmed = replace(recipe, warmup=100 / 140)
-    assert centernet_torch.train.learning_rate(95, warmed) == 0.96
-    assert centernet_torch.train.learning_rate(100, warmed) == 0.1
+    assert centernet_torch.optimizer.learning_rate(95, warmed) == 0.96
+    assert centernet_torch.optimizer.learning_rate(100, warmed) == 0.1
 
 
 @both
@@ -116,8 +116,8 @@ def test_pictures_that_make_no_equal_batches_are_refused(twin):
 
 def test_without_warm_up_the_first_step_has_the_full_rate():
     recipe = Recipe(learning_rate=1e-3, total_steps=10)
-    assert centernet_torch.train.learning_rate(0, recipe) == 1e-3
-    np.testing.assert_allclose(centernet_jax.train.learning_rate(0, recipe), 1e-3)
+    assert centernet_torch.optimizer.learning_rate(0, recipe) == 1e-3
+    np.testing.assert_allclose(centernet_jax.optimizer.learning_rate(0, recipe), 1e-3)
 
 
 def averages(twin, recipe, steps):
@@ -157,9 +157,9 @@ def test_detectors_have_the_average_and_without_decay_that_is_the_last_weights(t
 
 def test_the_average_forgets_its_first_weights_and_no_more_than_the_decay_says():
     recipe = replace(RECIPE, ema_decay=0.99)
-    theirs = [centernet_torch.train.ema_decay(step, recipe) for step in (0, 1, 8, 889, 891, 10**6)]
+    theirs = [centernet_torch.optimizer.ema_decay(step, recipe) for step in (0, 1, 8, 889, 891, 10**6)]
     np.testing.assert_allclose(theirs, [0.1, 2 / 11, 0.5, 890 / 899, 0.99, 0.99])
-    ours = [float(centernet_jax.train.ema_decay(step, recipe)) for step in (0, 1, 8, 889, 891, 10**6)]
+    ours = [float(centernet_jax.optimizer.ema_decay(step, recipe)) for step in (0, 1, 8, 889, 891, 10**6)]
     np.testing.assert_allclose(ours, theirs, rtol=1e-6)
 
 
@@ -255,12 +255,12 @@ def test_one_gradient_that_is_no_number_spoils_all(twin):
 def clip(twin, gradients, bound):
     if twin.name == "jax":
         arrays = dict(enumerate(map(jax.numpy.asarray, gradients)))
-        clipped, norm = centernet_jax.train.clip_by_global_norm(arrays, bound)
+        clipped, norm = centernet_jax.optimizer.clip_by_global_norm(arrays, bound)
         return list(clipped.values()), float(norm)
     parameters = [torch.nn.Parameter(torch.zeros(gradient.shape)) for gradient in gradients]
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = torch.tensor(gradient)
-    norm = centernet_torch.train.clip_by_global_norm(parameters, bound)
+    norm = centernet_torch.optimizer.clip_by_global_norm(parameters, bound)
     return [parameter.grad.numpy() for parameter in parameters], float(norm)
 
 

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 from centernet_data.contract.precision import Precision, require_precision
 
 Schedule = Literal["cosine", "drops"]
-TargetMode = Literal["adaptive", "exact", "fixed"]
+Targets = Literal["adaptive", "exact", "fixed"]
 Normalization = Literal["batch", "image"]
 
 
@@ -39,7 +39,7 @@ class RecipeOptions:
     so do evaluations."""
     remat: bool = False
     """Recompute the ResNet's blocks during the backward pass: less memory, more time, the same result."""
-    targets: TargetMode = "adaptive"
+    targets: Targets = "adaptive"
     """Spread of the heatmap's peaks. adaptive: authors' formula; exact: corrected roots; fixed: one width."""
 
     def __post_init__(self):
@@ -50,7 +50,7 @@ class RecipeOptions:
         for name in ("warmup", "ema_decay"):
             require(name, getattr(self, name), 0 <= getattr(self, name) < 1, "at least 0 and less than 1")
         require_precision(self.precision)
-        for name, choices in (("schedule", Schedule), ("targets", TargetMode)):
+        for name, choices in (("schedule", Schedule), ("targets", Targets)):
             allowed = get_args(choices)
             require(name, repr(getattr(self, name)), getattr(self, name) in allowed, f"one of {', '.join(allowed)}")
 

@@ -1,0 +1,95 @@
+"""Devices and processes: what there is, and how states and batches lie on it."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from centernet_data.contract.precision import Device
+
+Tree = TypeVar("Tree")
+Devices = list[Any]  # of jax.Device, which has no static type
+
+
+def find_devices(device: Device | None = None) -> Devices:
+    """All devices of that kind, of all processes; by default those of the best kind that JAX finds.
+
+    Raises ValueError if there is none.
+    """
+    try:
+        return jax.devices(device)
+    except RuntimeError as error:
+        raise ValueError(f"--device {device}: JAX finds no such device here") from error
+
+
+def join_processes(coordinator: str | None, processes: int | None, process: int | None) -> tuple[int, int]:
+    """Joins `processes` processes, of which this is number `process`, into one training; returns (process, processes).
+
+    `coordinator` is HOST:PORT of process 0, or "auto" where the cluster's environment provides all three (SLURM, MPI,
+    TPU pods: `jax.distributed.initialize`), or None for a single process. To be called before anything is computed.
+    Raises ValueError if the processes cannot connect."""
+    if coordinator is not None:
+        try:
+            if coordinator == "auto":
+                jax.distributed.initialize()
+            else:
+                jax.distributed.initialize(coordinator, processes, process)
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(f"--coordinator {coordinator}: could not connect the processes: {error}") from error
+    return jax.process_index(), jax.process_count()
+
+
+def all_gather(values: np.ndarray) -> np.ndarray:
+    """The arrays of all processes, all of one shape, stacked in the order of the processes; bit for bit."""
+    if jax.process_count() == 1:
+        return values[None]
+    content = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)  # JAX would round float64
+    gathered = np.asarray(multihost_utils.process_allgather(content))
+    return np.frombuffer(gathered.tobytes(), values.dtype).reshape(-1, *values.shape)
+
+
+def broadcast_from_first(step: int, state: Tree) -> tuple[int, Tree]:
+    """The step and the state of the first process, in all processes."""
+    leaves, kind = jax.tree.flatten(state)
+    copies = (np.array(step), [np.asarray(leaf) for leaf in leaves])
+    step, leaves = multihost_utils.broadcast_one_to_all(copies)
+    return int(step), replicate(jax.tree.unflatten(kind, leaves), devices_of(state))
+
+
+def devices_of(tree: object) -> Devices:
+    """The devices that a tree of arrays lies on, of all processes."""
+    return sorted(jax.tree.leaves(tree)[0].sharding.device_set, key=lambda device: device.id)
+
+
+def local_devices_of(tree: object) -> Devices:
+    """The devices of this process that a tree of arrays lies on."""
+    return [device for device in devices_of(tree) if device.process_index == jax.process_index()]
+
+
+def mesh_of(devices: Devices) -> Mesh:
+    """The devices in a row, along which a batch is split."""
+    return jax.make_mesh((len(devices),), ("batch",), axis_types=(AxisType.Auto,), devices=devices)
+
+
+def replicate(tree: Tree, devices: Devices) -> Tree:
+    """A copy of every array on each of the devices."""
+    return jax.device_put(tree, NamedSharding(mesh_of(devices), P()) if len(devices) > 1 else devices[0])
+
+
+def shard_batch(batch: Mapping[str, np.ndarray | jax.Array], devices: Devices) -> dict:
+    """This process's part of a batch as arrays of the whole batch, spread evenly over the devices of all processes.
+
+    Raises ValueError if the devices cannot have equal parts.
+    """
+    if len(devices) == 1:
+        return jax.device_put(dict(batch), devices[0])
+    mesh = mesh_of(devices)
+    own = len(mesh.local_devices)
+    if len(batch["image"]) % own:
+        raise ValueError(f"{len(batch['image'])} pictures a step cannot be split evenly over {own} devices")
+    sharding = NamedSharding(mesh, P("batch"))
+    return {name: jax.make_array_from_process_local_data(sharding, np.asarray(batch[name])) for name in batch}
