@@ -92,6 +92,12 @@ def test_the_drawing_has_the_arrows_that_are_held():
     assert set(re.findall(r"(\w+) --> (\w+)", drawing)) == set.union(*map(arrows_of_contract, held))
 
 
+@pytest.mark.parametrize("side", ["centernet_jax", "centernet_torch"])
+def test_the_reference_has_every_file_of_the_twins(side):
+    listed = re.findall(rf"^::: {side}\.(\w+)$", text_of(ROOT / "docs" / "api" / f"{side}.md"), re.MULTILINE)
+    assert set(listed) == {path.stem for path in (ROOT / side).glob("*.py")} - {"__init__"}
+
+
 def test_the_changelog_and_the_citation_know_the_version():
     changes = text_of(ROOT / "CHANGELOG.md")
     assert re.findall(r"^## \[(.+?)\]", changes, re.MULTILINE)[:2] == ["Unreleased", __version__]
