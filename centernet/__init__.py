@@ -1,1 +1,5 @@
 """The program `centernet`: what knows both the data and the backends."""
+
+from centernet_data import __version__
+
+__all__ = ["__version__"]

@@ -1,5 +1,6 @@
 """CenterNet ("Objects as Points", arXiv:1904.07850) in torch."""
 
+from centernet_data import __version__
 from centernet_torch.backbone import HeadlessResnet34, ResnetBackbone, UpscaleTwiceLayer
 from centernet_torch.checkpoints import from_arrays, read_older, to_arrays
 from centernet_torch.convert import ObjectsToPoints, PointsToObjects
@@ -23,6 +24,7 @@ __all__ = [
     "ScaleObjects",
     "TrainState",
     "UpscaleTwiceLayer",
+    "__version__",
     "all_gather",
     "broadcast_from_first",
     "create_model",

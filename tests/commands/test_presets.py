@@ -14,7 +14,7 @@ from centernet.presets import PRESETS
 from centernet_data.contract.recipe import Recipe
 from helpers.small_data import TINY, make_data, run
 
-README = Path(__file__).parents[2] / "README.md"
+TRAINING = Path(__file__).parents[2] / "docs" / "training.md"
 all_presets = pytest.mark.parametrize("name", PRESETS)
 
 
@@ -46,9 +46,9 @@ def test_what_is_given_counts(name):
 
 
 @all_presets
-def test_the_readme_has_what_help_says(name, capsys):
+def test_the_training_page_has_what_help_says(name, capsys):
     preset = PRESETS[name]
-    assert f"| `{preset.command}` | {preset.source} | {preset.expected} |" in README.read_text(encoding="utf-8")
+    assert f"| `{preset.command}` | {preset.source} | {preset.expected} |" in TRAINING.read_text(encoding="utf-8")
     command = parse(shlex.split(preset.command)[1:])
     assert replace(command, pretrained=None) == preset.settings
     with pytest.raises(SystemExit) as exit_:

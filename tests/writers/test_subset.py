@@ -14,7 +14,7 @@ from centernet_data.source import open_dataset, open_train_and_val, split_names
 from helpers.datasets import InNoFiles
 from helpers.small_data import framed
 
-IDS = Path(__file__).parents[2] / "data" / "tiny_coco_ids.txt"
+IDS = Path(__file__).parents[2] / "data" / "centernet_data" / "tiny_coco_ids.txt"
 TOML = 'format = "coco"\nclasses = ["blue"]\n[{split}]\nimages = "images"\nannotations = "boxes.json"\n'
 
 
