@@ -141,7 +141,7 @@ def test_bad_pretrained_files_are_refused(tmp_path, refused, backend):
     for path, message in (
         (tmp_path / "none.pth", "none.pth: there is no such file"),
         (tmp_path / "page.pth", "page.pth: not a file of named tensors"),
-        (resnet_file(tmp_path / "r34.pth", 34), "r34.pth: it has unknown tensor "),
+        (resnet_file(tmp_path / "r34.pth", 34), "r34.pth: unknown tensor "),
     ):
         train = ("train", "--data", data, "--out", out, "--backend", backend, "--pretrained", path, *TINY)
         assert message in refused(*train)
@@ -248,7 +248,7 @@ def with_more_classes(folder, untrained):
         (missing_model, "none.safetensors: there is no such model file"),
         (text_for_a_model, "bad.safetensors: not a model.safetensors file"),
         (another_kind, "bad.safetensors: a safetensors file, but not a model that this project wrote"),
-        (without_tensors, "bad.safetensors: it lacks tensor head."),
+        (without_tensors, "bad.safetensors: missing tensor head."),
         (with_more_classes, "bad.safetensors: tensor head."),
     ],
 )

@@ -176,7 +176,7 @@ def spoil_json(change):
             "image 7: its 'file_name' leads out of the folder",
         ),
         (spoil_json(lambda content: content["annotations"][4].pop("image_id")), ("--count", 2), "annotation 5: 'image"),
-        (lambda folder: (folder / "new/few").mkdir(parents=True), ("--count", 2), "few: there already; choose another"),
+        (lambda folder: (folder / "new/few").mkdir(parents=True), ("--count", 2), "few: already exists; choose"),
     ],
 )
 def test_what_is_refused_leaves_nothing_behind(tmp_path, monkeypatch, capsys, spoil, options, message):

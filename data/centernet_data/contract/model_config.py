@@ -1,4 +1,4 @@
-"""What must be known of a model to build it and to feed it."""
+"""The configuration needed to build a model and to prepare its input."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ Resize = Literal["letterbox", "stretch"]
 class ModelConfig:
     """A model's classes, input and architecture. `image_size` is (height, width) in pixels, multiples of 32.
 
-    `hidden_channels` and `out_channels` are the widths after the three upscalings, `kernel_size` (3 or 4) is that of
-    their transposed convolutions, `head_channels` the width of each branch of the head. Raises ValueError for settings
-    that no model has.
+    `hidden_channels` and `out_channels` are the channel counts after the three upscaling layers, `kernel_size` (3 or 4)
+    is that of their transposed convolutions, and `head_channels` is the channel count of each branch of the head.
+    Raises ValueError for invalid settings.
     """
 
     classes: tuple[str, ...]
@@ -30,13 +30,13 @@ class ModelConfig:
 
     @property
     def backbone_kwargs(self) -> dict:
-        """The fields of `ResnetBackbone`."""
+        """The keyword arguments of `ResnetBackbone`."""
         names = ("depth", "hidden_channels", "out_channels", "kernel_size")
         return {name: getattr(self, name) for name in names}
 
     @property
     def head_kwargs(self) -> dict:
-        """The fields of `CenterNetHead`."""
+        """The keyword arguments of `CenterNetHead`."""
         return {
             "k_in_channels": self.out_channels,
             "c_classes": len(self.classes),
@@ -45,7 +45,7 @@ class ModelConfig:
 
 
 def require_good_settings(values: Mapping[str, object]) -> None:
-    """Raises ValueError, naming the setting, for a value that no model has, such as one out of a foreign file."""
+    """Raises ValueError, naming the setting, for an invalid value, such as one from a file of another project."""
     for name, value in values.items():
         if not _IS_GOOD[name](value):
             raise ValueError(f"{name} is {value!r}")
