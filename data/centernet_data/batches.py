@@ -14,10 +14,10 @@ from jaxtyping import Float, Int, UInt8
 from centernet_data.contract.augmentation import Augmentation
 from centernet_data.contract.model_config import Resize
 from centernet_data.dataset import Dataset
+from centernet_data.imaging.colour import augment_colour
 from centernet_data.imaging.geometry import (
     LEAST_VISIBLE,
     Matrix,
-    augment_colour,
     augment_geometry,
     compose,
     fit,

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from centernet_data.contract.boxes import cyxhw_to_xywh
-from centernet_data.imaging.decoding import decode_image, picture_content
+from centernet_data.imaging.decoding import decode_picture, picture_content
 
 
 class Sample(NamedTuple):
@@ -128,10 +128,10 @@ class PictureDataset(SamplesInMemory):
     def picture(self, index: int, reduction: int = 1) -> UInt8[np.ndarray, "h w 3"]:
         """The picture as uint8 RGB. Raises ValueError if it cannot be read or is not of the annotated size."""
         path, content = self.paths[index], self.content(index)
-        picture = decode_image(content, path, reduction)
+        picture = decode_picture(content, path, reduction)
         height, width = self.samples[index].height, self.samples[index].width
         if picture.shape[:2] != (-(-height // reduction), -(-width // reduction)):
-            picture = picture if reduction == 1 else decode_image(content, path)
+            picture = picture if reduction == 1 else decode_picture(content, path)
             raise ValueError(
                 f"{path}: the picture is {picture.shape[1]} x {picture.shape[0]} pixels (width x height, "
                 f"EXIF rotation applied), but its annotation says {width} x {height}"

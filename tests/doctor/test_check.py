@@ -17,8 +17,8 @@ from centernet_data.dataset import Sample
 from centernet_data.doctor.audit import audit_splits
 from centernet_data.doctor.expressible import express
 from centernet_data.doctor.findings import box_findings
-from centernet_data.imaging.decoding import read_image
-from centernet_data.imaging.drawing import contact_sheet
+from centernet_data.imaging.decoding import read_picture
+from centernet_data.imaging.pages import contact_sheet
 from centernet_torch.convert import objects_to_points, points_to_objects
 from centernet_torch.network import points_non_max_suppression
 from helpers.datasets import InNoFiles
@@ -90,7 +90,7 @@ def test_nothing_is_found_in_a_sound_data_set(folder, capsys):
     assert (train["pictures"], train["without_objects"], train["objects"], train["ignored"]) == (3, 0, 6, 0)
     assert train["classes"]["red"] == {"pictures": 3, "objects": 3, "small": 3, "medium": 0, "large": 0}
     assert train["expressible"]["AP"] == 1
-    assert read_image(folder / "check.png").any()
+    assert read_picture(folder / "check.png").any()
 
 
 def box(number, **values):
@@ -150,7 +150,7 @@ def crowd_of(count):
         (lambda folder: (folder / "val.json").unlink(), "error", "refused by training", "val.json: the annotation"),
         (lambda folder: (folder / "images/1.png").unlink(), "error", "picture of no use", "1.png: the file does not"),
         (unreadable(b""), "error", "picture of no use", "1.png: the file is empty"),
-        (unreadable(b"\x89PNG"), "error", "picture of no use", "1.png: not a picture"),
+        (unreadable(b"\x89PNG"), "error", "picture of no use", "1.png: not an image file"),
         (in_train(image(1, width=65)), "error", "picture of no use", "64 x 64 pixels .* annotation says 65 x 64"),
         (copied(0, 3), "error", "[train] and [val] overlap", r"\[val\] 3.png: the same pixels as \[train\] 0.png"),
         (copied(0, 1), "warning", "picture there twice", r"\[train\] 1.png: the same pixels as \[train\] 0.png$"),

@@ -379,7 +379,7 @@ def test_classes_without_names_are_said(folder):
 
 
 @pytest.mark.parametrize(
-    ("at", "message"), [(0, "not a picture, or one that is damaged"), (500, "the picture cannot be decoded")]
+    ("at", "message"), [(0, "not an image file, or its header is damaged"), (500, "the picture cannot be decoded")]
 )
 def test_a_damaged_picture_is_named(folder, at, message):
     dataset = open_dataset(f"tfds:{folder}", "train")
@@ -477,7 +477,7 @@ def test_what_cannot_be_prepared(toml, tmp_path, old, new, message):
 
 def test_damaged_pictures_are_found_before_anything_is_written(toml, tmp_path):
     (tmp_path / "sub/c.jpg").write_bytes(b"no picture")
-    with pytest.raises(ValueError, match=r"c\.jpg: not a picture"):
+    with pytest.raises(ValueError, match=r"c\.jpg: not an image file"):
         write_tfds(str(toml), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

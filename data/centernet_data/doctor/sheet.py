@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image
 
 from centernet_data.doctor.findings import Finding, Split
-from centernet_data.imaging.decoding import decode_image
-from centernet_data.imaging.drawing import Tile, contact_sheet
+from centernet_data.imaging.decoding import decode_picture
+from centernet_data.imaging.pages import Tile, contact_sheet
 
 PICTURES_SHOWN = 24
 WEIGHTS = {"error": 100, "warning": 10, "note": 0}  # how suspicious a picture with such a finding is
@@ -40,7 +40,7 @@ def _tile(split: Split, index: int, kinds: Counter) -> Tile:
     what = ", ".join(kind if count == 1 else f"{kind} ({count})" for (_, kind), count in kinds.items())
     try:
         content = dataset.content(index)  # so that a picture of another size than annotated can be shown too
-        image = dataset.picture(index) if content is None else decode_image(content, sample.name)
+        image = dataset.picture(index) if content is None else decode_picture(content, sample.name)
     except ValueError:  # a finding says why
         image = None
     objects = np.concatenate([sample.objects, sample.ignored])

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from centernet_data.contract.messages import listed, one_line
 from centernet_data.dataset import AnnotatedPicture, Sample, SamplesInMemory
-from centernet_data.imaging.decoding import decode_image, upright_size
+from centernet_data.imaging.decoding import decode_picture, upright_size
 from centernet_data.readers.annotations import CROWD, DIFFICULT, objects_from_corners, real_and_ignored
 from centernet_data.readers.errors import RAISE, ErrorPolicy
 
@@ -110,7 +110,7 @@ class TfdsDataset(SamplesInMemory):
 
     def picture(self, index: int, reduction: int = 1) -> UInt8[np.ndarray, "h w 3"]:
         """The picture as uint8 RGB. ValueError, naming its file and record, if it cannot be read."""
-        return decode_image(self.content(index), self.records.where(self.kept[index]), reduction)
+        return decode_picture(self.content(index), self.records.where(self.kept[index]), reduction)
 
 
 def read_tfds(data: str, split: str, errors: ErrorPolicy = RAISE) -> TfdsDataset:

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from centernet_data.imaging.geometry import GREY
+from centernet_data.imaging.colour import GREY
 from centernet_data.synthetic.text_layout import REFERENCE_SIDE, Block, corners, project
 from centernet_data.synthetic.textures import (
     background,
