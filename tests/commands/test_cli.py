@@ -116,7 +116,7 @@ def refused(capfd):
         (spoil_toml("[train]", 'classes = ["hen"]\n[train]'), "boxes.json: no such class: hen; there are: red, blue"),
         (spoil_toml("[train]", "[training]"), "data.toml: there is no section [train]"),
         (spoil_json(no_pictures), "data.toml: [train] has no pictures"),
-        (spoil_json(no_objects), "data.toml: [train] has no object in any of its 3 pictures"),
+        (spoil_json(no_objects), "data.toml: [train] has no objects in any of its 3 pictures"),
         (other_classes_in_val, "data.toml: the classes of [train] and [val] differ"),
     ],
 )
