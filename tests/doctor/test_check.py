@@ -195,7 +195,7 @@ def test_a_note_for_category_ids_with_gaps(folder):
     assert status == 0
     notes = [message for severity, kind, message in findings if (severity, kind) == ("note", "category ids")]
     assert len(notes) == 2
-    assert "train.json: the category ids leave out 2 to 4; a class's index is its place" in notes[0]
+    assert "train.json: the category ids skip 2 to 4; a class's index is its position" in notes[0]
 
 
 def test_every_mistake_is_told_and_the_rest_is_read(folder):
@@ -211,9 +211,9 @@ def test_every_mistake_is_told_and_the_rest_is_read(folder):
     messages = [message.removeprefix(f"{folder}/") for severity, _, message in findings if severity == "error"]
     assert status == 1
     assert messages == [
-        "train.json: images[3] should be an object with named values, but is 4",
-        "train.json: category 9: the name 'red' is there twice",
-        "train.json: image 1: this id is there twice",
+        "train.json: images[3] should be a JSON object, but is 4",
+        "train.json: category 9: duplicate name 'red'",
+        "train.json: image 1: duplicate id",
         "train.json: annotation 0: 'bbox' should be four finite numbers, but is [1, 2, 3]",
         "train.json: annotation 1: its image_id 77 is not among the images",
         "train.json: annotation 10: 'iscrowd' should be 0 or 1, but is 5",
@@ -300,7 +300,7 @@ def test_voc_is_read_on_behind_a_mistake(tmp_path, capsys):
     status, findings = check(tmp_path)
     assert status == 1
     assert [message.removeprefix(f"{tmp_path}/") for _, _, message in findings] == [
-        "ImageSets/Main/train.txt: pictures that are there twice: c",
+        "ImageSets/Main/train.txt: duplicate pictures: c",
         "Annotations/a.xml: object 1: its box is reversed: xmin 1, ymin 1, xmax -9, ymax 9",
         "Annotations/b.xml: <size/height> is missing or empty",
         "Annotations/d.xml: the annotation file does not exist",

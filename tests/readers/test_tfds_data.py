@@ -234,7 +234,7 @@ def test_coco_as_tfds_prepares_it(tmp_path):
         "crowd regions, neither trained on nor scored: 1",
     )
     assert train.notes == notes
-    assert val.notes == ("TFDS's split 'validation' stands for 'val'", *notes)
+    assert val.notes == ("TFDS's split 'validation' is used as 'val'", *notes)
     for index, sample in enumerate(train.samples):
         with Image.open(tmp_path / sample.name) as image:
             np.testing.assert_array_equal(train.picture(index), np.asarray(image))
@@ -246,7 +246,7 @@ def test_voc_as_tfds_prepares_it(tmp_path):
     folder = tfds_builder(tmp_path, VOC, [objects], splits=("train", "test"))
     dataset = open_dataset(f"tfds:{folder}", "val")
     assert dataset.notes == (
-        "TFDS's split 'test' stands for 'val'",
+        "TFDS's split 'test' is used as 'val'",
         "difficult objects, neither trained on nor scored: 1",
     )
     sample = dataset.sample(0)
@@ -273,11 +273,11 @@ def test_places_where_a_data_set_is_looked_for(toml, tmp_path, monkeypatch):
     for data in ("out", "out/my_data", "out/my_data/1.0.0", "my_data", "my_data/1.0.0", "my_data:1.0.0"):
         assert len(open_dataset(f"tfds:{data}", "train")) == 5
     write_tfds(str(toml), tmp_path / "out", name="other")
-    with pytest.raises(ValueError, match=r"out: there are several .*: my_data/1\.0\.0, other/1\.0\.0$"):
+    with pytest.raises(ValueError, match=r"out: this folder has several .*: my_data/1\.0\.0, other/1\.0\.0$"):
         open_dataset("tfds:out", "train")
     with pytest.raises(ValueError, match=r"tfds:none: neither none nor .*out/none holds a TFDS data set"):
         open_dataset("tfds:none", "train")
-    with pytest.raises(ValueError, match="tfds:: a name or a folder should follow, as in tfds:coco/2017"):
+    with pytest.raises(ValueError, match="tfds:: a name or a folder must follow the colon, as in tfds:coco/2017"):
         open_dataset("tfds:", "train")
 
 
@@ -340,10 +340,10 @@ def flip(content, at=1000):
         (lambda folder: (folder / "features.json").unlink(), r"features\.json: the file does not exist"),
         (
             lambda folder: (folder / "metadata.json").write_text("no"),
-            r"metadata\.json: not as `centernet data prepare`",
+            r"metadata\.json: not what `centernet data prepare`",
         ),
-        (lambda folder: (folder / "metadata.json").write_text('{"centernet_notes": 3}'), r"metadata\.json: not as"),
-        (lambda folder: (folder / "metadata.json").write_text("[1]"), r"metadata\.json: not as"),
+        (lambda folder: (folder / "metadata.json").write_text('{"centernet_notes": 3}'), r"metadata\.json: not what"),
+        (lambda folder: (folder / "metadata.json").write_text("[1]"), r"metadata\.json: not what"),
         (change_json("dataset_info.json", lambda info: info.update(fileFormat="tfrecord")), "in the format tfrecord"),
         (change_json("dataset_info.json", lambda info: info["splits"].pop(0)), "no split 'train'; there are: val"),
         (change_json("dataset_info.json", lambda info: info.pop("splits")), "no split 'train'; there are: none"),
@@ -375,7 +375,7 @@ def test_classes_without_names_are_said(folder):
     (folder / "objects-label.labels.txt").unlink()
     dataset = open_dataset(f"tfds:{folder}", "train")
     assert dataset.classes == ("0", "1")
-    assert dataset.notes[0] == "the classes have no names, so their numbers stand for them"
+    assert dataset.notes[0] == "the classes have no names, so their numbers are used"
 
 
 @pytest.mark.parametrize(
