@@ -448,22 +448,22 @@ def test_the_command(toml, tmp_path, capsys):
     assert lines[:2] == ["train: 5 pictures", "  boxes left out because they have no area inside their picture: 1"]
     assert lines[-1].endswith(f"read it with --data tfds:{tmp_path}/out/my_data")
     assert run(*command) == 2
-    assert capsys.readouterr().err.endswith("1.0.0: exists already; choose another --name or give --overwrite\n")
+    assert capsys.readouterr().err.endswith("1.0.0: already exists; choose another --name or give --overwrite\n")
     assert run(*command, "--overwrite") == 0
     assert run(*command[:2], f"tfds:{tmp_path}/out", *command[3:], "--name", "b") == 2
     assert capsys.readouterr().err.endswith("this is already a TFDS data set\n")
     assert run(*command[:3], "--tfds-dir", toml) == 2
     assert capsys.readouterr().err.endswith("my-data.toml: a file, not a folder\n")
     assert run(*command, "--name", "16 dogs") == 2
-    assert "--name: TFDS wants a letter, then letters, digits and _, not '16 dogs'" in capsys.readouterr().err
+    assert "--name: TFDS needs a letter, then letters, digits and _, not '16 dogs'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("[train]", '["held out"]', r"my-data\.toml: \[held out\] cannot be the name of a TFDS split"),
-        ("[train]", "[all]", r"\[all\] cannot be the name of a TFDS split"),
-        ("[train]", 'classes = ["dog "]\n[train]', "TFDS cannot keep the name of the class 'dog '"),
+        ("[train]", '["held out"]', r"my-data\.toml: \[held out\] cannot be a TFDS split"),
+        ("[train]", "[all]", r"\[all\] cannot be a TFDS split"),
+        ("[train]", 'classes = ["dog "]\n[train]', "TFDS cannot store the class name 'dog '"),
         ('[train]\nimages = "."\nannotations = "boxes.json"', "[train]", "'images' of .train. is missing"),
     ],
 )
@@ -489,7 +489,7 @@ def test_a_failure_leaves_the_older_data_set(toml, tmp_path, monkeypatch):
         raise RuntimeError("No space left on device")
 
     monkeypatch.setattr("centernet_data.writers.tfds._write_records", full)
-    with pytest.raises(OSError, match="my_data: cannot be written to: No space left on device"):
+    with pytest.raises(OSError, match="my_data: cannot write to it: No space left on device"):
         prepared(toml, tmp_path / "out", overwrite=True)
     assert len(open_dataset(data, "train")) == 5
     assert len(list((tmp_path / "out/my_data").iterdir())) == 1
