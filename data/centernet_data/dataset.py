@@ -20,9 +20,9 @@ class Sample(NamedTuple):
     """One picture's name, size and annotations, in the picture's own pixels.
 
     `objects` and `ignored` are rows of (y_centre, x_centre, height, width, class, confidence 1), clipped to the
-    picture. Training skips `ignored` regions, and average precision neither rewards nor penalises detections there
-    (COCO's crowds, VOC's difficult objects). `areas` are the objects' areas in pixels²; average precision uses them to
-    sort objects into small, medium and large.
+    picture. `ignored` are regions that training leaves out, and in which average precision neither rewards nor
+    penalises detections (COCO's crowds, VOC's difficult objects). `areas` are the objects' areas in pixels²; average
+    precision uses them to sort objects into small, medium and large.
     """
 
     name: str

@@ -294,7 +294,7 @@ def empty_folder(folder):
     ("make_pictures", "options", "message"),
     [
         (lambda folder: [folder / "none.png"], (), "none.png: there is no such file or folder"),
-        (empty_folder, (), "empty: the folder holds no picture"),
+        (empty_folder, (), "empty: the folder contains no pictures"),
         (double_picture, (), "0.png would both be drawn to"),
         (lambda folder: [folder / "images/0.png"] * 2, (), "0.png would both be drawn to"),
         (lambda folder: [], (), "no picture is given"),

@@ -157,7 +157,7 @@ def crowd_of(count):
         (turned(3), "warning", "EXIF rotation", "1.png: it is shown rotated, by its EXIF orientation 3"),
         (another_box([50, 50, 20, 5]), "warning", "box beyond its picture", "99: .* by 6 pixels, .* x 50 to 70"),
         (another_box([40, 40, 60, 60]), "warning", "box beyond its picture", "would fit as its lower right corner"),
-        (another_box([70, 5, 9, 9]), "warning", "box outside its picture", "annotation 99: its box lies outside"),
+        (another_box([70, 5, 9, 9]), "warning", "box outside its picture", "annotation 99: its box is outside"),
         (another_box([9, 9, 0, 9]), "warning", "box without area", "annotation 99: its box has no area"),
         (another_box([1, 2, 20, 24]), "warning", "duplicate box", "99: the same box as annotation 0, both red"),
         (another_box([1, 2, 20, 24], 1), "warning", "duplicate box", "as annotation 0, blue here, red there"),

@@ -234,7 +234,7 @@ def test_find_pictures(tmp_path):
     found = find_pictures([tmp_path / "notes.txt", tmp_path, str(tmp_path / "folder.png")])
     assert [path.name for path in found] == ["notes.txt", "a.png", "b.JPG", "c.jpg"]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="empty: the folder holds no picture"):
+    with pytest.raises(ValueError, match="empty: the folder contains no pictures"):
         find_pictures([tmp_path / "empty"])
     with pytest.raises(ValueError, match="nowhere: there is no such"):
         find_pictures([tmp_path / "nowhere"])

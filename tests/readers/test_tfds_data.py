@@ -275,7 +275,7 @@ def test_places_where_a_data_set_is_looked_for(toml, tmp_path, monkeypatch):
     write_tfds(str(toml), tmp_path / "out", name="other")
     with pytest.raises(ValueError, match=r"out: this folder has several .*: my_data/1\.0\.0, other/1\.0\.0$"):
         open_dataset("tfds:out", "train")
-    with pytest.raises(ValueError, match=r"tfds:none: neither none nor .*out/none holds a TFDS data set"):
+    with pytest.raises(ValueError, match=r"tfds:none: neither none nor .*out/none contains a TFDS data set"):
         open_dataset("tfds:none", "train")
     with pytest.raises(ValueError, match="tfds:: a name or a folder must follow the colon, as in tfds:coco/2017"):
         open_dataset("tfds:", "train")

@@ -1,4 +1,4 @@
-"""Box formats and their conversions. All are numpy arrays `[..., 4]` in pixels unless said otherwise.
+"""Box formats and their conversions. All are numpy arrays `[..., 4]` in pixels unless noted otherwise.
 
 - `cyxhw`: (y_centre, x_centre, height, width), the first four columns of a row of objects
 - `xyxy`: corners (x_min, y_min, x_max, y_max)

@@ -26,7 +26,7 @@ class ModelConfig:
     head_channels: int = 64
 
     def __post_init__(self):
-        require_good_settings(vars(self))
+        require_valid_settings(vars(self))
 
     @property
     def backbone_kwargs(self) -> dict:
@@ -44,11 +44,11 @@ class ModelConfig:
         }
 
 
-def require_good_settings(values: Mapping[str, object]) -> None:
+def require_valid_settings(values: Mapping[str, object]) -> None:
     """Raises ValueError, naming the setting, for an invalid value, such as one from a file of another project."""
     for name, value in values.items():
-        if not _IS_GOOD[name](value):
-            raise ValueError(f"{name} is {value!r}")
+        if not _IS_VALID[name](value):
+            raise ValueError(f"{name} cannot be {value!r}")
 
 
 def _is_count(value: object) -> bool:
@@ -59,7 +59,7 @@ def _is_pair(value: object) -> bool:
     return isinstance(value, tuple) and len(value) == 2 and all(map(_is_count, value))
 
 
-_IS_GOOD: dict[str, Callable[[Any], bool]] = {
+_IS_VALID: dict[str, Callable[[Any], bool]] = {
     "classes": lambda value: isinstance(value, tuple) and value != () and all(isinstance(name, str) for name in value),
     "image_size": lambda value: _is_pair(value) and all(side % 32 == 0 for side in value),
     "resize": lambda value: value in get_args(Resize),

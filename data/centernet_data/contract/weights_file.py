@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from centernet_data.contract.files import written_beside
-from centernet_data.contract.model_config import ModelConfig, require_good_settings
+from centernet_data.contract.model_config import ModelConfig, require_valid_settings
 
 FORMAT = "centernet"
 
@@ -50,7 +50,7 @@ def _parse_config(path: str | Path, metadata: Mapping[str, str]) -> ModelConfig:
         settings: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
         }
-        require_good_settings(settings)
+        require_valid_settings(settings)
         return ModelConfig(**settings)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: its configuration cannot be read ({error})") from None

@@ -86,7 +86,7 @@ def _wrong_place(box: AnnotatedBox, picture: AnnotatedPicture) -> tuple[str, str
     if x_max <= x_min or y_max <= y_min:
         return "box without area", f"its box has no area and is left out: {shown}"
     if x_max <= 0 or y_max <= 0 or x_min >= picture.width or y_min >= picture.height:
-        return "box outside its picture", f"its box lies outside the picture of {size} and is left out: {shown}"
+        return "box outside its picture", f"its box is outside the picture of {size} and is left out: {shown}"
     beyond = _beyond(box, picture)
     if beyond <= TOLERANCE:
         return None

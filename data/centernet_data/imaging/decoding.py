@@ -60,7 +60,7 @@ def decode_picture(content: bytes, where: str | Path, reduction: int = 1) -> UIn
 
 
 def decoding_threads() -> ThreadPoolExecutor:
-    """Threads for decoding many pictures: OpenCV and Pillow release the interpreter's lock while they decode."""
+    """Threads for decoding many pictures: OpenCV and Pillow release the GIL while they decode."""
     return ThreadPoolExecutor(min(8, os.cpu_count() or 1))
 
 
@@ -162,7 +162,7 @@ def _expand(path: Path) -> list[Path]:
         return [path]
     pictures = sorted(child for child in path.iterdir() if _is_visible_picture(child))
     if not pictures:
-        raise ValueError(f"{path}: the folder holds no picture ({', '.join(PICTURE_SUFFIXES)})")
+        raise ValueError(f"{path}: the folder contains no pictures ({', '.join(PICTURE_SUFFIXES)})")
     return pictures
 
 

@@ -1,4 +1,4 @@
-"""Pages of pictures with their objects: truth beside prediction, and contact sheets."""
+"""Pages of pictures with their objects: truth next to prediction, and contact sheets."""
 
 from collections.abc import Sequence
 

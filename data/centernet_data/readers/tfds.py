@@ -147,8 +147,8 @@ def read_tfds(data: str, split: str, errors: ErrorPolicy = RAISE) -> TfdsDataset
 
 
 def tfds_splits(data: str) -> tuple[str, ...]:
-    """The names of the splits as `read_tfds` takes them: the one used as "val" is called so. Raises ValueError as
-    `read_tfds` does."""
+    """The names of the splits as `read_tfds` takes them: the one used as "val" is listed as "val". Raises
+    ValueError as `read_tfds` does."""
     builder = _open(data)
     stand_in = _own_name(builder, "val")
     return tuple("val" if name == stand_in else name for name in builder.info.splits)
@@ -186,7 +186,7 @@ def _folder(data: str) -> Path:
             raise ValueError(f"{place}: this folder has several data sets; name one of them: {inside}")
         if found:
             return found[0]
-    raise ValueError(f"{data}: neither {places[0]} nor {places[1]} holds a TFDS data set (a folder with {_INFO})")
+    raise ValueError(f"{data}: neither {places[0]} nor {places[1]} contains a TFDS data set (a folder with {_INFO})")
 
 
 def _own_name(builder, split: str) -> str | None:

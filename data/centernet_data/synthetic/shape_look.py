@@ -16,7 +16,7 @@ from centernet_data.synthetic.textures import (
     window_of,
 )
 
-COLOUR_DISTANCE = 90  # of 255; by so much a shape's colour differs from the colours behind its outline
+COLOUR_DISTANCE = 90  # of 255; least distance of a shape's colour from the colours behind its outline
 LEAST_LUMA = 160  # of 255, of a shape's colour
 # To the eye, dark blue on black looks black, whatever the unweighted distance says.
 LUMA_WEIGHTS = np.array([0.30, 0.53, 0.17], np.float32)

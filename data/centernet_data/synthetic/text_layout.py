@@ -13,7 +13,7 @@ from centernet_data.synthetic.words import random_word
 
 # Lengths are in pixels of a picture whose shorter side is 256; they scale with the picture.
 REFERENCE_SIDE = 256
-PAGE_EMS, SIGN_EMS, STREWN_EMS = (9.5, 19), (26, 90), (12, 44)
+PAGE_EMS, SIGN_EMS, SCATTERED_EMS = (9.5, 19), (26, 90), (12, 44)
 SMALLEST_EM = 8  # in the picture's own pixels; smaller letters are unreadable
 SIZE_STEP = 1.15
 EM_PER_LETTER = 0.6  # approximate width of a letter
@@ -84,7 +84,7 @@ def layout(random: np.random.Generator, size: tuple[int, int]) -> list[Block]:
     if kind < 0.65:
         _place(random, blocks, taken, _sign(random, size, SIGN_EMS), near_middle=True)
     for _ in range(random.integers(0, 3) if kind < 0.65 else random.integers(1, 6)):
-        _place(random, blocks, taken, _sign(random, size, STREWN_EMS), near_middle=False)
+        _place(random, blocks, taken, _sign(random, size, SCATTERED_EMS), near_middle=False)
     return blocks
 
 

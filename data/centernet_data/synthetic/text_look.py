@@ -20,8 +20,8 @@ from centernet_data.synthetic.textures import (
     window_of,
 )
 
-CONTRAST = 85  # of 255; by so much the ink's brightness differs from what is behind it
-BUSY = 28  # of 255; if the brightness has a larger standard deviation, words need a plate behind them
+CONTRAST = 85  # of 255; least difference in brightness between ink and what is behind it
+BUSY = 28  # of 255; words get a plate if the brightness behind them has a larger standard deviation
 
 Mask = UInt8[np.ndarray, "h w"]
 Part = UInt8[np.ndarray, "h2 w2"]  # of a window
