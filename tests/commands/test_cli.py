@@ -265,7 +265,7 @@ def test_bad_models_are_refused(tmp_path, refused, untrained, backend, command, 
         (
             spoil_toml("format", 'classes = ["blue", "red"]\nformat'),
             "val",
-            "data.toml: its classes (blue, red) are not",
+            "data.toml: its classes (blue, red) differ",
         ),
         (lambda folder: None, "test", "data.toml: there is no section [test]"),
         (spoil_json(no_pictures), "val", "data.toml: [val] has no pictures"),

@@ -166,7 +166,7 @@ def crowd_of(count):
         (another_box([2, 7, 18, 14]), "warning", "objects share a cell", "0.png: 1 of its 3 objects is in the cell"),
         (in_train(crowd_of(100)), "warning", "too many objects", "0.png: 1 of its 101 objects is beyond the 100"),
         (in_train(lambda c: c["annotations"].pop(1) and c["annotations"].pop(2) and c["annotations"].pop(3)),
-         "warning", "class without objects", r"\[train\]: 1 of 2 classes have no object, and the network cannot"),
+         "warning", "class without objects", r"\[train\]: 1 of 2 classes have no objects, and the network cannot"),
     ],
 )  # fmt: skip
 def test_one_fault_gives_one_kind_of_finding(folder, spoil, severity, kind, message):

@@ -144,7 +144,7 @@ def class_findings(split: Split) -> Iterator[Finding]:
     if absent and split.samples:
         severity, effect = _ABSENT.get(split.name, ("note", "average precision leaves them out"))
         count = f"{len(absent)} of {len(split.dataset.classes)} classes"
-        message = f"[{split.name}]: {count} have no object, and {effect}: {listed(absent)}"
+        message = f"[{split.name}]: {count} have no objects, and {effect}: {listed(absent)}"
         yield Finding(severity, "class without objects", message, split.name)
 
 
