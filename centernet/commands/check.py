@@ -15,8 +15,8 @@ from rich.table import Table
 
 from centernet.options import ImageSize, height_and_width, require_image_size, require_parent_folder
 from centernet.tables import number_table
+from centernet_data.contract.checks import require
 from centernet_data.contract.model_config import Resize
-from centernet_data.contract.recipe import require
 
 if TYPE_CHECKING:  # importing these would import numpy
     from centernet_data.doctor.audit import Audit

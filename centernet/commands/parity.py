@@ -13,8 +13,8 @@ from rich.table import Table
 
 from centernet.backends import needs_both_backends
 from centernet.options import require_parent_folder
+from centernet_data.contract.checks import require
 from centernet_data.contract.precision import Device, DType
-from centernet_data.contract.recipe import require
 
 if TYPE_CHECKING:  # importing this would import both frameworks
     from parity.difference import Difference

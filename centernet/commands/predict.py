@@ -48,7 +48,7 @@ class Predict:
         """Detects, draws and writes. Raises ValueError for bad input."""
         from centernet.backends import open_backend
         from centernet_data.contract.files import write_text
-        from centernet_data.imaging.decoding import find_pictures, read_image
+        from centernet_data.imaging.decoding import find_pictures, read_picture
         from centernet_data.imaging.drawing import draw_objects
         from centernet_data.imaging.encoding import write_picture
 
@@ -57,12 +57,12 @@ class Predict:
             raise ValueError("no picture was given")
         targets = drawn_paths(paths, self.out)
         for path in paths:  # decoded twice, so that a damaged picture is found before anything is written
-            read_image(path)
+            read_picture(path)
         detector = open_backend(self.backend).load(self.model, self.flip_test, self.precision, self.device)
         self.out.mkdir(parents=True, exist_ok=True)
         records = []
         for path, target in zip(paths, targets, strict=True):
-            picture = read_image(path)
+            picture = read_picture(path)
             (objects,) = detector([picture], self.min_confidence)
             write_picture(target, draw_objects(picture, objects, detector.config.classes))
             records += detection_records(str(path), objects, detector.config.classes)

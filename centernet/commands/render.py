@@ -6,7 +6,7 @@ from typing import Literal
 
 import tyro
 
-from centernet_data.contract.recipe import require
+from centernet_data.contract.checks import require
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from centernet.training.settings import Settings
 from centernet.training.signals import Interrupted, Stop, stoppable
 from centernet_data.dataset import Dataset
 from centernet_data.evaluation import Detect, evaluate, report, without_nan
-from centernet_data.imaging.drawing import predictions_page
+from centernet_data.imaging.pages import predictions_page
 
 SHOWN = 8  # pictures on predictions.png
 SHOWN_CONFIDENCE = 0.3

@@ -9,9 +9,10 @@ import tyro
 
 from centernet.options import Backend, ImageSize, height_and_width, require_image_size
 from centernet_data.contract.augmentation import Augmentation
+from centernet_data.contract.checks import require
 from centernet_data.contract.model_config import Resize
 from centernet_data.contract.precision import Device
-from centernet_data.contract.recipe import RecipeOptions, require
+from centernet_data.contract.recipe import RecipeOptions
 
 
 @dataclass(frozen=True)

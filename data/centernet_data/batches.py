@@ -1,4 +1,4 @@
-"""Batches as a pure function of (seed, step): nothing to save or restore, and any worker may make any of them."""
+"""Batches as a pure function of (seed, step): there is no state to save, and any worker can make any batch."""
 
 import gc
 import os
@@ -14,10 +14,10 @@ from jaxtyping import Float, Int, UInt8
 from centernet_data.contract.augmentation import Augmentation
 from centernet_data.contract.model_config import Resize
 from centernet_data.dataset import Dataset
+from centernet_data.imaging.colour import augment_colour
 from centernet_data.imaging.geometry import (
     LEAST_VISIBLE,
     Matrix,
-    augment_colour,
     augment_geometry,
     compose,
     fit,
@@ -29,18 +29,18 @@ from centernet_data.imaging.geometry import (
 
 Batch = dict[str, UInt8[np.ndarray, "b h w 3"] | Float[np.ndarray, "b n 6"]]
 
-AHEAD = 2  # batches that wait in each worker, or here
-SHUFFLE, VIEW = 0, 1  # which random stream: the order of an epoch, or one view of a picture
+AHEAD = 2  # prefetched batches per worker process, or in this process
+SHUFFLE, VIEW = 0, 1  # random streams: the order of an epoch; one view of a picture
 
 
 @dataclass(frozen=True)
 class Batches:
-    """The endless sequence of a training run's batches; `batches[step]` is the one of that step.
+    """The infinite sequence of a training run's batches; `batches[step]` is the batch of one step.
 
-    The pictures of an epoch come in an order drawn from (seed, epoch), one epoch right after the other, so that every
-    batch is full. "image": uint8 RGB [B, H, W, 3]; "objects": float32 [B, N, 6] in pixels of the input, padded with
-    zeros to the `most_objects` of the data set. With a `shard` (index, count) only that part of each batch is made: one
-    of `count` equal ones, of which the first has the index 0.
+    Each epoch has its own order, drawn from (seed, epoch). Batches run across epochs, so that every batch is full.
+    "image": uint8 RGB [B, H, W, 3]; "objects": float32 [B, N, 6] in pixels of the input, padded with zeros to the data
+    set's `most_objects`. With a `shard` (index, count), each batch has only the rows of that shard, the index-th (from
+    0) of `count` equal parts. Raises ValueError if `batch_size` is not a multiple of `count`.
     """
 
     dataset: Dataset
@@ -53,7 +53,7 @@ class Batches:
 
     def __post_init__(self):
         if self.batch_size % self.shard[1]:
-            raise ValueError(f"a batch of {self.batch_size} pictures has no {self.shard[1]} equal parts")
+            raise ValueError(f"a batch of {self.batch_size} pictures cannot be split into {self.shard[1]} equal parts")
 
     def __getitem__(self, step: int) -> Batch:
         index, count = self.shard
@@ -61,16 +61,16 @@ class Batches:
         return self._stack([self.view(step, slot) for slot in range(index * part, (index + 1) * part)])
 
     def epoch_of(self, step: int) -> float:
-        """How many epochs lie before this step."""
+        """The number of epochs, with fraction, completed before this step."""
         return step * self.batch_size / len(self.dataset)
 
     def index(self, step: int, slot: int) -> int:
-        """Which picture of the data set comes in this slot of this batch."""
+        """The index of the picture in this slot of this step's batch."""
         epoch, place = divmod(step * self.batch_size + slot, len(self.dataset))
         return int(_order(self.seed, epoch, len(self.dataset))[place])
 
     def view(self, step: int, slot: int) -> tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "n 6"]]:
-        """One augmented picture at the input's size, and the objects to be found in it."""
+        """One augmented view, at the input's size, and the objects in it."""
         index = self.index(step, slot)
         rng = np.random.default_rng([self.seed, VIEW, step, slot])
         matrix = self.window(index, rng)
@@ -78,45 +78,45 @@ class Batches:
         return self.colour(image, rng), self.objects(index, matrix)
 
     def window(self, index: int, rng: np.random.Generator) -> Matrix:
-        """Where the view lies in the picture: the matrix from the one to the other."""
+        """The random matrix from the picture to the view."""
         sample = self.dataset.sample(index)
         whole = fit((sample.height, sample.width), self.image_size, self.resize)
         return compose(augment_geometry(self.image_size, self.augmentation, rng), whole)
 
     def read(self, index: int, matrix: Matrix) -> tuple[UInt8[np.ndarray, "h w 3"], Matrix]:
-        """The picture, reduced while it is read as far as `matrix` allows, and what is left of the matrix."""
+        """Reads the picture, reduced as far as `matrix` allows; returns it and the rest of the matrix."""
         reduction = reduction_before(matrix)
         return self.dataset.picture(index, reduction), matrix * [reduction, reduction, 1]
 
     def colour(self, image: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator) -> UInt8[np.ndarray, "h w 3"]:
-        """The view in another light."""
+        """Changes the view's colours at random."""
         return augment_colour(image, self.augmentation.colour, self.augmentation.lighting, rng)
 
     def objects(self, index: int, matrix: Matrix) -> Float[np.ndarray, "n 6"]:
-        """The picture's objects as they lie in the view, less those of which too little is left."""
+        """The picture's objects, mapped to the view, without those mostly outside it."""
         objects = move_objects(self.dataset.sample(index).objects, matrix)
         return objects[visible_share(objects, self.image_size) >= LEAST_VISIBLE]
 
     def prefetched(self, first: int, last: int, workers: int = 0) -> Iterator[Batch]:
-        """The batches of steps `first` to `last` - 1, made while earlier ones are in use.
+        """Yields the batches of steps `first` to `last` - 1, making later ones while earlier ones are in use.
 
-        By `workers` processes, or by threads of this one if `workers` is 0: the batches are the same.
+        `workers` processes make them, or threads of this process if `workers` is 0; the batches are the same.
         """
-        import grain  # here, as it imports JAX where that is installed
+        import grain  # here, because it imports JAX if that is installed
         from absl import flags
 
         if workers:
-            flags.FLAGS.mark_as_parsed()  # grain asks absl for its flags in each worker
+            flags.FLAGS.mark_as_parsed()  # grain reads absl's flags in each worker
         options = grain.ReadOptions(num_threads=1 if workers else os.cpu_count() or 1, prefetch_buffer_size=AHEAD)
         steps = grain.MapDataset.range(first, last).map(self.__getitem__).to_iter_dataset(options)
         batches = iter(steps.mp_prefetch(grain.MultiprocessingOptions(workers, AHEAD), _begin_worker))
         try:
-            for batch in batches:  # from a process they lie in memory that is shared with it, and must be given back
+            for batch in batches:  # a worker's batches are in shared memory, which must be released
                 yield {name: np.array(values) for name, values in batch.items()} if workers else batch
         finally:
             batches.close()
             del batches, steps
-            gc.collect()  # what grain's iterators hold in reference cycles is shared memory too
+            gc.collect()  # grain's iterators hold shared memory in reference cycles
 
     def _stack(self, views: list[tuple[np.ndarray, np.ndarray]]) -> Batch:
         objects = np.zeros((len(views), self.dataset.most_objects, 6), np.float32)
@@ -125,11 +125,11 @@ class Batches:
         return {"image": np.stack([image for image, _ in views]), "objects": objects}
 
 
-@lru_cache(maxsize=4)  # every view asks for it, and a batch may reach over two epochs
+@lru_cache(maxsize=4)  # every view needs it, and a batch may span two epochs
 def _order(seed: int, epoch: int, count: int) -> Int[np.ndarray, "count"]:
     return np.random.default_rng([seed, SHUFFLE, epoch]).permutation(count)
 
 
 def _begin_worker(worker: int, workers: int) -> None:
     cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all processes; the first one sees to it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all processes; the main one handles it

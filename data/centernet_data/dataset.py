@@ -1,11 +1,9 @@
-"""What a data set is to the rest of the project: pictures, and the objects in them.
+"""The interface of a data set: pictures, and the objects in them.
 
 A *picture* is of any size, as its file has it; an *image* is of the network's input size.
 """
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,16 +13,16 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from centernet_data.contract.boxes import cyxhw_to_xywh
-from centernet_data.imaging.decoding import decode_image, picture_content
+from centernet_data.imaging.decoding import decode_picture, decoding_threads, picture_content
 
 
 class Sample(NamedTuple):
-    """What is known of one picture, in that picture's own pixels.
+    """One picture's name, size and annotations, in the picture's own pixels.
 
     `objects` and `ignored` are rows of (y_centre, x_centre, height, width, class, confidence 1), clipped to the
-    picture. `ignored` are regions that training leaves out and average precision neither rewards nor punishes
-    (COCO's crowds, VOC's difficult objects). `areas` are the objects' areas in pixels², by which average precision
-    sorts them into small, medium and large.
+    picture. `ignored` are regions that training leaves out, and in which average precision neither rewards nor
+    penalises detections (COCO's crowds, VOC's difficult objects). `areas` are the objects' areas in pixels²; average
+    precision uses them to sort objects into small, medium and large.
     """
 
     name: str
@@ -36,18 +34,18 @@ class Sample(NamedTuple):
 
 
 class AnnotatedBox(NamedTuple):
-    """A box as it was annotated: `corners` are (x_min, y_min, x_max, y_max) in pixels, not yet clipped to the picture;
-    `where` names the file and the record."""
+    """A box as annotated: `corners` are (x_min, y_min, x_max, y_max) in pixels, not clipped to the picture; `where`
+    names the file and the record."""
 
     corners: tuple[float, float, float, float]
     label: str
-    ignored: str = ""  # what it is called, if it is one of those neither trained on nor scored
-    area: float | None = None  # None: that of the clipped box
+    ignored: str = ""  # why the box is neither trained on nor scored, such as "crowd regions"; empty if it is
+    area: float | None = None  # in pixels²; None means the clipped box's
     where: str = ""
 
 
 class AnnotatedPicture(NamedTuple):
-    """A picture file and every box that was annotated in it; `height` and `width` in pixels."""
+    """A picture file and all boxes annotated in it; `height` and `width` in pixels."""
 
     name: str
     path: Path
@@ -60,9 +58,9 @@ class AnnotatedPicture(NamedTuple):
 class Dataset(Protocol):
     """Indexed pictures with their objects.
 
-    `notes` say in plain sentences what was left out, and how often. `most_objects` is the largest number of objects in
-    a picture. `annotated` is what was annotated, in the order of the samples, where the data set was opened to be
-    checked; else it is empty.
+    `notes` say in plain words what was left out, and how often. `most_objects` is the largest number of objects in a
+    picture. `annotated` holds the raw annotations, in the order of the samples, if the data set was opened with errors
+    collected; otherwise it is empty.
     """
 
     @property
@@ -80,22 +78,22 @@ class Dataset(Protocol):
     def __len__(self) -> int: ...
 
     def sample(self, index: int) -> Sample:
-        """What is known of one picture."""
+        """One picture's name, size and annotations, without reading the picture."""
         ...
 
     def picture(self, index: int, reduction: int = 1) -> UInt8[np.ndarray, "h w 3"]:
-        """The picture as uint8 RGB. With a `reduction` of 2, 4 or 8 each pixel stands for a block of so many by so
-        many, those that hang over the right and lower edge included. Raises ValueError if it cannot be read."""
+        """The picture as uint8 RGB. With a `reduction` r of 2, 4 or 8, each pixel averages a block of r x r pixels;
+        blocks may extend past the right and lower edges. Raises ValueError if the picture cannot be read."""
         ...
 
     def content(self, index: int) -> bytes | None:
-        """The bytes of the picture's file; None for a picture that is rendered. Raises ValueError if there are none."""
+        """The bytes of the picture's file; None for a rendered picture. Raises ValueError if they cannot be read."""
         ...
 
 
 @dataclass(frozen=True)
 class SamplesInMemory:
-    """A `Dataset` except for its pictures, which subclasses add."""
+    """The part of a `Dataset` that does not read pictures; subclasses add the rest."""
 
     classes: tuple[str, ...]
     samples: Sequence[Sample]
@@ -103,13 +101,17 @@ class SamplesInMemory:
     def __len__(self) -> int:
         return len(self.samples)
 
-    @cached_property
+    @property
     def most_objects(self) -> int:
         """The largest number of objects in a picture."""
+        return self._most_objects
+
+    @cached_property
+    def _most_objects(self) -> int:  # a cached property alone does not match the protocol's property, says pyright
         return max((len(sample.objects) for sample in self.samples), default=0)
 
     def sample(self, index: int) -> Sample:
-        """What is known of one picture."""
+        """One picture's name, size and annotations."""
         return self.samples[index]
 
 
@@ -126,12 +128,12 @@ class PictureDataset(SamplesInMemory):
         return picture_content(self.paths[index])
 
     def picture(self, index: int, reduction: int = 1) -> UInt8[np.ndarray, "h w 3"]:
-        """The picture as uint8 RGB. Raises ValueError if it cannot be read or is not of the annotated size."""
+        """The picture as uint8 RGB. Raises ValueError if it cannot be read or its size is not the annotated one."""
         path, content = self.paths[index], self.content(index)
-        picture = decode_image(content, path, reduction)
+        picture = decode_picture(content, path, reduction)
         height, width = self.samples[index].height, self.samples[index].width
         if picture.shape[:2] != (-(-height // reduction), -(-width // reduction)):
-            picture = picture if reduction == 1 else decode_image(content, path)
+            picture = picture if reduction == 1 else decode_picture(content, path)
             raise ValueError(
                 f"{path}: the picture is {picture.shape[1]} x {picture.shape[0]} pixels (width x height, "
                 f"EXIF rotation applied), but its annotation says {width} x {height}"
@@ -140,29 +142,29 @@ class PictureDataset(SamplesInMemory):
 
 
 def is_stored(dataset: Dataset) -> bool:
-    """Whether the pictures lie in files, which may be damaged. Rendered ones do not, and vary by themselves."""
+    """Whether the pictures are stored in files, which may be damaged, and not rendered."""
     return len(dataset) > 0 and dataset.content(0) is not None
 
 
 def check_pictures(dataset: Dataset, progress: Callable[[int, int], None] | None = None) -> None:
-    """Decodes every picture once, so that a damaged one is found before training starts.
+    """Decodes every picture once, to find damaged ones before training starts.
 
-    `progress(done, total)` is called after each picture, in the caller's thread. Raises the ValueError of the first
-    picture, by index, that cannot be read or is not of its annotated size.
+    Calls `progress(done, total)` after each picture, in the caller's thread. Raises ValueError for the first picture,
+    by index, that cannot be read or whose size is not the annotated one.
     """
 
     def decode(index: int) -> None:
-        dataset.picture(index)  # dropped at once: the pool must not hold a data set of decoded pictures
+        dataset.picture(index)  # returns None: the pool must not keep all decoded pictures in memory
 
     total = len(dataset)
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    with decoding_threads() as pool:
         for done, _ in enumerate(pool.map(decode, range(total)), start=1):
             if progress is not None:
                 progress(done, total)
 
 
 def coco_annotations(sample: Sample, image_id: int) -> list[dict]:
-    """A sample's rows as COCO's "annotations" without ids: `ignored` as crowds, category_id 1 for class 0."""
+    """A sample's rows as COCO's "annotations", without ids. `ignored` become crowds; class 0 has category_id 1."""
     rows = np.concatenate([sample.objects, sample.ignored])
     areas = [*sample.areas.tolist(), *(sample.ignored[:, 2] * sample.ignored[:, 3]).tolist()]
     return [

@@ -1,4 +1,4 @@
-"""Pictures of any size through a network of one size: what both backends' detectors share."""
+"""Runs pictures of any size through a network of one input size; both backends' detectors use it."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -10,7 +10,7 @@ from centernet_data.contract.boxes import MOST_DETECTIONS, STRIDE, clip_xyxy, cy
 from centernet_data.contract.model_config import ModelConfig
 from centernet_data.imaging.geometry import compose, fit, invert, move_objects, warp
 
-Picture = UInt8[np.ndarray, "_ _ 3"]  # each of its own height and width
+Picture = UInt8[np.ndarray, "_ _ 3"]  # each with its own height and width
 BATCH_SIZE = 16
 COCO_DECODING = {"objects_per_image": MOST_DETECTIONS, "min_confidence": 0.0}  # options of PointsToObjects
 
@@ -21,7 +21,10 @@ def detect_pictures(
     config: ModelConfig,
     min_confidence: float,
 ) -> list[Float[np.ndarray, "_ 6"]]:
-    """For each picture its objects, best first, in that picture's own pixels, clipped to it."""
+    """Detects the objects of each picture: best first, in the picture's own pixels, clipped to it.
+
+    `network` maps images (uint8 RGB at the input's size) to objects in pixels of the input.
+    """
     found = []
     for batch in in_batches(pictures):
         for picture, objects in zip(batch, network(frame(batch, config)), strict=True):
@@ -36,7 +39,10 @@ def show_heatmaps(
     pictures: Sequence[Picture],
     config: ModelConfig,
 ) -> list[Float[np.ndarray, "_ _"]]:
-    """For each picture the highest class probability at each of its pixels, in [0, 1]."""
+    """Computes, for each pixel of each picture, the highest class probability, in [0, 1].
+
+    `network` maps images (uint8 RGB at the input's size) to the highest class probability of each cell.
+    """
     maps = []
     for batch in in_batches(pictures):
         for picture, heat in zip(batch, network(frame(batch, config)), strict=True):
@@ -48,18 +54,18 @@ def show_heatmaps(
 
 
 def frame(pictures: Sequence[Picture], config: ModelConfig) -> UInt8[np.ndarray, "b h w 3"]:
-    """The pictures resized to the network's input as the model was trained."""
+    """Resizes the pictures to the network's input size in the way the model was trained with."""
     return np.stack([warp(p, fit(p.shape[:2], config.image_size, config.resize), config.image_size) for p in pictures])
 
 
 def in_batches(pictures: Sequence[Picture]) -> Iterator[list[Picture]]:
-    """Full batches and a last smaller one, so that a network is compiled for two batch sizes at most."""
+    """Yields full batches and a smaller last one, so that a network is compiled for at most two batch sizes."""
     rest = iter(pictures)
     while batch := list(islice(rest, BATCH_SIZE)):
         yield batch
 
 
 def clip_objects(objects: Float[np.ndarray, "n 6"], hw: tuple[int, int]) -> Float[np.ndarray, "m 6"]:
-    """Boxes cut off at the picture's border; those that lie wholly outside are left out."""
+    """Clips boxes to the picture and drops those entirely outside."""
     boxes = xyxy_to_cyxhw(clip_xyxy(cyxhw_to_xyxy(objects[:, :4]), *hw))
     return np.column_stack([boxes, objects[:, 4:]])[(boxes[:, 2:] > 0).all(1)]

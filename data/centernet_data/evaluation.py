@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import overload
 
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
@@ -10,7 +11,7 @@ from jaxtyping import Float, UInt8
 from centernet_data.contract.boxes import MOST_DETECTIONS, cyxhw_to_xywh
 from centernet_data.dataset import Dataset, Sample, coco_annotations
 
-# COCO's names: AP is the mean over IoU 0.50 to 0.95; small, medium and large part at 32² and 96² pixels.
+# COCO's names: AP is the mean over IoU 0.50 to 0.95; 32² and 96² pixels separate small, medium and large.
 NAMES = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large")
 
 BATCH_SIZE = 16
@@ -24,8 +25,8 @@ def evaluate(
 ) -> dict:
     """Runs a detector over a whole data set, a few pictures at a time, and returns its `average_precision`.
 
-    With a `shard` (index, count) this process looks at every count-th picture from `index` on; `all_gather` then stacks
-    what all `count` processes found, and each returns the same.
+    With a `shard` (index, count), this process handles every count-th picture from `index` on; `all_gather` then stacks
+    the detections of all `count` processes, so that each returns the same result.
     """
     samples = [dataset.sample(i) for i in range(len(dataset))]
     index, count = shard
@@ -40,7 +41,7 @@ def evaluate(
 def detect_all(
     detect: Detect, dataset: Dataset, indices: Sequence[int] | None = None
 ) -> Iterator[Float[np.ndarray, "_ 6"]]:
-    """What a detector finds in each picture of a data set, or in those of `indices`, which are read a few at a time."""
+    """Yields the objects detected in each picture of a data set, or of `indices`, reading a few pictures at a time."""
     indices = range(len(dataset)) if indices is None else indices
     for first in range(0, len(indices), BATCH_SIZE):
         yield from detect([dataset.picture(i) for i in indices[first : first + BATCH_SIZE]])
@@ -49,9 +50,9 @@ def detect_all(
 def average_precision(
     samples: Sequence[Sample], detections: Sequence[Float[np.ndarray, "_ 6"]], classes: Sequence[str]
 ) -> dict:
-    """COCO's summary, of at most 100 detections a picture, as {"AP": ..., ..., "per_class": {name: AP}}.
+    """COCO's summary with at most 100 detections per picture, as {"AP": ..., ..., "per_class": {name: AP}}.
 
-    Samples and detections are in the same order and in the same pixels. NaN where there is no truth to be found.
+    Samples and detections are in the same order and in the same pixels. A value is NaN if there are no true objects.
     """
     truth = COCO(_truth(samples, classes))
     found = truth.loadRes([box for i, objects in enumerate(detections) for box in _detection_boxes(i, objects)])
@@ -85,7 +86,7 @@ def _or_nan(value: float) -> float:
 
 
 def report(results: dict) -> str:
-    """The summary and the classes' AP, as lines to print."""
+    """The summary and the AP of each class, as lines to print."""
     width = max(map(len, (*NAMES, *results["per_class"])))
     lines = [f"{name:<{width}}  {_three_digits(results[name])}" for name in NAMES]
     lines += ["", "AP by class"] + [
@@ -98,8 +99,12 @@ def _three_digits(value: float) -> str:
     return "    -" if math.isnan(value) else f"{value:.3f}"
 
 
+@overload
+def without_nan(results: dict) -> dict: ...
+@overload
+def without_nan(results: float | None) -> float | None: ...
 def without_nan(results: dict | float | None) -> dict | float | None:
-    """The same with None for NaN, which JSON has no word for."""
+    """The same results with None for NaN, which JSON cannot express."""
     if isinstance(results, dict):
         return {name: without_nan(value) for name, value in results.items()}
     return None if isinstance(results, float) and math.isnan(results) else results

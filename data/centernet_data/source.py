@@ -1,9 +1,10 @@
-"""From the name of a data set, or the TOML file that describes it, to its splits."""
+"""Opens the splits of a data set, given its name or the TOML file that describes it."""
 
 import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from centernet_data.contract.messages import listed
 from centernet_data.dataset import Dataset
@@ -21,22 +22,22 @@ _SECTION_KEYS = {
     "cocotext": ("images", "annotations", "split"),
     "voc": ("root", "split"),
 }
-_OPTIONS = {"cocotext": {"ignore_illegible": bool, "least_area": float}}  # what only one format has
+_OPTIONS = {"cocotext": {"ignore_illegible": bool, "least_area": float}}  # keys that only one format has
 
 
 def open_dataset(data: str | Path, split: str, errors: ErrorPolicy = RAISE) -> Dataset:
-    """One split of a data set: of a generated one ("shapes", "scene-text"), of one that TFDS keeps ("tfds:" and its
-    name or its folder), or of one that a TOML file describes:
+    """Opens one split of a data set. `data` is the name of a built-in one ("shapes", "scene-text"), "tfds:" followed by
+    the name or folder of a TFDS data set, or the path of a TOML file such as:
 
         format = "coco"              # or "cocotext" or "voc"
-        classes = ["person"]         # optional: these alone, in this order
+        classes = ["person"]         # optional: only these, in this order
         [train]                      # one section per split
-        images = "images"            # paths start from the TOML file's folder
-        annotations = "train.json"   # for "voc" instead: root = "VOC2007" and split = "train"
+        images = "images"            # paths are relative to the TOML file's folder
+        annotations = "train.json"   # "voc" has instead: root = "VOC2007" and split = "train"
 
-    "cocotext" takes a `split` too, and two options beside `classes`: ignore_illegible = true and least_area = 0.001.
-    ValueError, naming the file and the record, for anything wrong in the TOML file or in what it points to; what is
-    wrong with one record alone goes to `errors`.
+    "cocotext" also needs a `split`, and has two more options besides `classes`: ignore_illegible = true and
+    least_area = 0.001. Raises ValueError, naming the file and the record, for any mistake in the TOML file or in the
+    files it refers to; mistakes in single records go to `errors`.
     """
     if _is_builtin(data):
         return _BUILT_IN[str(data)](split)
@@ -47,7 +48,7 @@ def open_dataset(data: str | Path, split: str, errors: ErrorPolicy = RAISE) -> D
 
 
 def split_names(data: str | Path) -> tuple[str, ...]:
-    """The splits that a data set has, in the order of its file. ValueError for a file that describes none."""
+    """The names of a data set's splits, in the order of its file. Raises ValueError for a file that describes none."""
     if _is_builtin(data):
         return ("train", "val")
     if is_tfds(data):
@@ -63,7 +64,7 @@ def split_names(data: str | Path) -> tuple[str, ...]:
 
 
 def name_of_data(data: str) -> str:
-    """A short name for a data set: that of its TOML file, or TFDS's without the version."""
+    """A short name for a data set: the name of its TOML file, or TFDS's name without the version."""
     if is_tfds(data):
         parts = Path(data.removeprefix(PREFIX)).parts
         return next((part for part in reversed(parts) if not re.fullmatch(r"[\d.]+\.\d+", part)), "tfds")
@@ -71,24 +72,23 @@ def name_of_data(data: str) -> str:
 
 
 def open_for_model(data: str | Path, split: str, classes: Sequence[str], model: Path) -> Dataset:
-    """One split of a data set whose classes are those of the model in the file `model`.
+    """Opens one split of a data set for the model in the file `model`, which has the given classes.
 
-    ValueError as from `open_dataset`, and if the classes differ or the split is without pictures.
+    Raises ValueError as `open_dataset` does, and if the data set's classes differ or the split has no pictures.
     """
     dataset = open_dataset(data, split)
     if tuple(dataset.classes) != tuple(classes):
         raise ValueError(
-            f"{data}: its classes ({', '.join(dataset.classes)}) are not those of {model} ({', '.join(classes)})"
+            f"{data}: its classes ({', '.join(dataset.classes)}) differ from those of {model} ({', '.join(classes)})"
         )
     require_pictures(data, split, dataset)
     return dataset
 
 
 def open_train_and_val(data: str | Path) -> tuple[Dataset, Dataset | None]:
-    """The splits "train" and "val" of a data set; None if it has no "val".
+    """Opens the splits "train" and "val" of a data set; None if it has no "val".
 
-    ValueError as from `open_dataset`, and if a split is without pictures, the training split without objects, or
-    the classes of the two differ.
+    Raises ValueError as `open_dataset` and `require_trainable` do.
     """
     train = open_dataset(data, "train")
     val = open_dataset(data, "val") if "val" in split_names(data) else None
@@ -96,35 +96,10 @@ def open_train_and_val(data: str | Path) -> tuple[Dataset, Dataset | None]:
     return train, val
 
 
-def require_trainable(data: str | Path, train: Dataset, val: Dataset | None) -> None:
-    """ValueError as `open_train_and_val` says, for splits that are open already."""
-    require_pictures(data, "train", train)
-    if not any(len(train.sample(index).objects) for index in range(len(train))):
-        raise ValueError(f"{data}: [train] has no object in any of its {len(train)} pictures")
-    if val is not None:
-        require_pictures(data, "val", val)
-        _require_same_classes(data, ("train", train), ("val", val))
-
-
-def coco_section(data: str | Path, split: str) -> tuple[Path, Path, list[str] | None] | None:
-    """The folder of pictures, the COCO file and the chosen classes of a split; None for a split of another format.
-
-    ValueError as from `open_dataset` for anything wrong in the TOML file.
-    """
-    if _is_builtin(data) or is_tfds(data):
-        return None
-    path = Path(data)
-    content = _read_toml(path)
-    if _format(path, content) != "coco":
-        return None
-    images, annotations = _section(path, content, split, "coco")
-    return path.parent / images, path.parent / annotations, _classes(path, content)
-
-
 def open_splits(data: str | Path) -> dict[str, Dataset]:
-    """Every split of a data set, by name.
+    """Opens every split of a data set, by name.
 
-    ValueError as from `open_dataset`, and if a split is without pictures, or its classes are not those of the first.
+    Raises ValueError as `open_dataset` does, and if a split has no pictures or its classes differ from the first's.
     """
     names = split_names(data)
     splits = {name: open_dataset(data, name) for name in names}
@@ -134,11 +109,42 @@ def open_splits(data: str | Path) -> dict[str, Dataset]:
     return splits
 
 
+def require_trainable(data: str | Path, train: Dataset, val: Dataset | None) -> None:
+    """Raises ValueError if a split has no pictures, `train` has no objects, or the classes of the two differ."""
+    require_pictures(data, "train", train)
+    if not any(len(train.sample(index).objects) for index in range(len(train))):
+        raise ValueError(f"{data}: [train] has no objects in any of its {len(train)} pictures")
+    if val is not None:
+        require_pictures(data, "val", val)
+        _require_same_classes(data, ("train", train), ("val", val))
+
+
+def require_pictures(data: str | Path, split: str, dataset: Dataset) -> None:
+    """Raises ValueError if the split has no pictures."""
+    if len(dataset) == 0:
+        raise ValueError(f"{data}: [{split}] has no pictures")
+
+
+def coco_section(data: str | Path, split: str) -> tuple[Path, Path, list[str] | None] | None:
+    """A split's folder of pictures, its COCO file and the chosen classes; None if the data set has another format.
+
+    Raises ValueError, as `open_dataset` does, for any mistake in the TOML file.
+    """
+    if _is_builtin(data) or is_tfds(data):
+        return None
+    path = Path(data)
+    content = _read_toml(path)
+    if _format(path, content) != "coco":
+        return None
+    section = _section(path, content, split, "coco")
+    return path.parent / section["images"], path.parent / section["annotations"], _classes(path, content)
+
+
 def _is_builtin(data: str | Path) -> bool:
     return str(data) in _BUILT_IN
 
 
-def _read_toml(path: Path) -> dict[str, object]:
+def _read_toml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(
             f"{path}: neither a file nor the name of a built-in data set (there are: {listed(list(_BUILT_IN))})"
@@ -149,27 +155,28 @@ def _read_toml(path: Path) -> dict[str, object]:
         raise ValueError(f"{path}: not TOML: {error}") from error
 
 
-def _open_section(path: Path, content: dict[str, object], name: str, errors: ErrorPolicy) -> Dataset:
-    kind, classes = _format(path, content), _classes(path, content)
+def _open_section(path: Path, content: dict[str, Any], split: str, errors: ErrorPolicy) -> Dataset:
+    folder, kind, classes = path.parent, _format(path, content), _classes(path, content)
     options = _options(path, content, _OPTIONS.get(kind, {}))
-    first, second, *rest = _section(path, content, name, kind)
+    section = _section(path, content, split, kind)
+    if kind == "voc":
+        return read_voc(folder / section["root"], section["split"], classes, errors)
+    images, annotations = folder / section["images"], folder / section["annotations"]
     if kind == "coco":
-        return read_coco(path.parent / first, path.parent / second, classes, errors)
-    if kind == "cocotext":
-        return read_cocotext(path.parent / first, path.parent / second, *rest, classes, **options, errors=errors)
-    return read_voc(path.parent / first, second, classes, errors)
+        return read_coco(images, annotations, classes, errors)
+    return read_cocotext(images, annotations, section["split"], classes, **options, errors=errors)
 
 
-def _format(path: Path, content: dict[str, object]) -> str:
+def _format(path: Path, content: dict[str, Any]) -> str:
     if "format" not in content:
-        raise ValueError(f"{path}: 'format' is missing; it says one of: {listed(list(_SECTION_KEYS))}")
+        raise ValueError(f"{path}: 'format' is missing; it should be one of: {listed(list(_SECTION_KEYS))}")
     kind = content["format"]
     if not isinstance(kind, str) or kind not in _SECTION_KEYS:
         raise ValueError(f"{path}: no such format: {kind!r}; there are: {listed(list(_SECTION_KEYS))}")
     return kind
 
 
-def _classes(path: Path, content: dict[str, object]) -> list[str] | None:
+def _classes(path: Path, content: dict[str, Any]) -> list[str] | None:
     classes = content.get("classes")
     if classes is None:
         return None
@@ -178,17 +185,17 @@ def _classes(path: Path, content: dict[str, object]) -> list[str] | None:
     return classes
 
 
-def _options(path: Path, content: dict[str, object], kinds: dict[str, type]) -> dict[str, bool | float]:
+def _options(path: Path, content: dict[str, Any], kinds: dict[str, type]) -> dict[str, Any]:
     options = {key: content[key] for key in kinds if key in content}
     for key, value in options.items():
         if kinds[key] is bool and not isinstance(value, bool):
             raise ValueError(f"{path}: '{key}' should be true or false, but is {value!r}")
         if kinds[key] is float and (type(value) not in (int, float) or not 0 <= value <= 1):
-            raise ValueError(f"{path}: '{key}' should be a share from 0 to 1, but is {value!r}")
+            raise ValueError(f"{path}: '{key}' should be a number from 0 to 1, but is {value!r}")
     return options
 
 
-def _sections(path: Path, content: dict[str, object], kind: str) -> dict[str, dict]:
+def _sections(path: Path, content: dict[str, Any], kind: str) -> dict[str, dict]:
     known = ["format", "classes", *_OPTIONS.get(kind, {})]
     sections = {key: value for key, value in content.items() if isinstance(value, dict)}
     if unknown := [key for key in content if key not in {*known, *sections}]:
@@ -196,24 +203,18 @@ def _sections(path: Path, content: dict[str, object], kind: str) -> dict[str, di
     return sections
 
 
-def _section(path: Path, content: dict[str, object], name: str, kind: str) -> list[str]:
+def _section(path: Path, content: dict[str, Any], split: str, kind: str) -> dict[str, str]:
     keys, sections = _SECTION_KEYS[kind], _sections(path, content, kind)
-    if name not in sections:
-        raise ValueError(f"{path}: there is no section [{name}]; there are: {listed(list(sections)) or 'none'}")
-    section = sections[name]
+    if split not in sections:
+        raise ValueError(f"{path}: there is no section [{split}]; there are: {listed(list(sections)) or 'none'}")
+    section = sections[split]
     if unknown := [key for key in section if key not in keys]:
-        raise ValueError(f"{path}: [{name}] has an unknown key: {listed(unknown)}; there are: {listed(keys)}")
+        raise ValueError(f"{path}: [{split}] has an unknown key: {listed(unknown)}; there are: {listed(keys)}")
     for key in keys:
         if not isinstance(section.get(key), str):
             wrong = f"should be a string, but is {section[key]!r}" if key in section else "is missing"
-            raise ValueError(f"{path}: '{key}' of [{name}] {wrong}")
-    return [section[key] for key in keys]
-
-
-def require_pictures(data: str | Path, name: str, dataset: Dataset) -> None:
-    """ValueError if the split `name` is without pictures."""
-    if len(dataset) == 0:
-        raise ValueError(f"{data}: [{name}] has no pictures")
+            raise ValueError(f"{path}: '{key}' of [{split}] {wrong}")
+    return section
 
 
 def _require_same_classes(data: str | Path, one: tuple[str, Dataset], other: tuple[str, Dataset]) -> None:
@@ -224,5 +225,5 @@ def _require_same_classes(data: str | Path, one: tuple[str, Dataset], other: tup
     if only_a or only_b:
         difference = f"only in [{a}]: {listed(only_a) or 'none'}; only in [{b}]: {listed(only_b) or 'none'}"
     else:
-        difference = f"the same names in another order: {listed(in_a)} against {listed(in_b)}"
+        difference = f"the same names in a different order: {listed(in_a)} and {listed(in_b)}"
     raise ValueError(f"{data}: the classes of [{a}] and [{b}] differ: {difference}")

@@ -27,7 +27,7 @@ from centernet_data.contract.model_config import ModelConfig
 from centernet_data.contract.recipe import Recipe, RecipeOptions
 from centernet_data.contract.weights_file import read_model_file, write_model_file
 from centernet_data.evaluation import NAMES
-from centernet_data.imaging.decoding import read_image
+from centernet_data.imaging.decoding import read_picture
 from centernet_data.source import open_train_and_val
 from helpers.small_data import CLASSES, TINY, TOML, make_data, run
 
@@ -106,7 +106,7 @@ def refused(capfd):
         (lambda folder: (folder / "images/1.png").unlink(), "1.png"),
         (spoil_picture(lambda content: content[: len(content) // 2]), "1.png: the picture cannot be decoded"),
         (spoil_picture(lambda content: b""), "1.png: the file is empty"),
-        (spoil_picture(lambda content: b"a letter\nof two lines"), "1.png: not a picture"),
+        (spoil_picture(lambda content: b"a letter\nof two lines"), "1.png: not an image file"),
         (spoil_json(lambda content: []), "boxes.json: not COCO: "),
         (spoil_json(lambda content: {"boxes": []}), "boxes.json: not COCO: 'images' is missing"),
         (spoil_box("image_id", 77), "boxes.json: annotation 20: its image_id 77 is not among the images"),
@@ -116,7 +116,7 @@ def refused(capfd):
         (spoil_toml("[train]", 'classes = ["hen"]\n[train]'), "boxes.json: no such class: hen; there are: red, blue"),
         (spoil_toml("[train]", "[training]"), "data.toml: there is no section [train]"),
         (spoil_json(no_pictures), "data.toml: [train] has no pictures"),
-        (spoil_json(no_objects), "data.toml: [train] has no object in any of its 3 pictures"),
+        (spoil_json(no_objects), "data.toml: [train] has no objects in any of its 3 pictures"),
         (other_classes_in_val, "data.toml: the classes of [train] and [val] differ"),
     ],
 )
@@ -141,7 +141,7 @@ def test_bad_pretrained_files_are_refused(tmp_path, refused, backend):
     for path, message in (
         (tmp_path / "none.pth", "none.pth: there is no such file"),
         (tmp_path / "page.pth", "page.pth: not a file of named tensors"),
-        (resnet_file(tmp_path / "r34.pth", 34), "r34.pth: it has unknown tensor "),
+        (resnet_file(tmp_path / "r34.pth", 34), "r34.pth: unknown tensor "),
     ):
         train = ("train", "--data", data, "--out", out, "--backend", backend, "--pretrained", path, *TINY)
         assert message in refused(*train)
@@ -248,7 +248,7 @@ def with_more_classes(folder, untrained):
         (missing_model, "none.safetensors: there is no such model file"),
         (text_for_a_model, "bad.safetensors: not a model.safetensors file"),
         (another_kind, "bad.safetensors: a safetensors file, but not a model that this project wrote"),
-        (without_tensors, "bad.safetensors: it lacks tensor head."),
+        (without_tensors, "bad.safetensors: missing tensor head."),
         (with_more_classes, "bad.safetensors: tensor head."),
     ],
 )
@@ -265,7 +265,7 @@ def test_bad_models_are_refused(tmp_path, refused, untrained, backend, command, 
         (
             spoil_toml("format", 'classes = ["blue", "red"]\nformat'),
             "val",
-            "data.toml: its classes (blue, red) are not",
+            "data.toml: its classes (blue, red) differ",
         ),
         (lambda folder: None, "test", "data.toml: there is no section [test]"),
         (spoil_json(no_pictures), "val", "data.toml: [val] has no pictures"),
@@ -294,11 +294,11 @@ def empty_folder(folder):
     ("make_pictures", "options", "message"),
     [
         (lambda folder: [folder / "none.png"], (), "none.png: there is no such file or folder"),
-        (empty_folder, (), "empty: the folder holds no picture"),
+        (empty_folder, (), "empty: the folder contains no pictures"),
         (double_picture, (), "0.png would both be drawn to"),
         (lambda folder: [folder / "images/0.png"] * 2, (), "0.png would both be drawn to"),
         (lambda folder: [], (), "no picture is given"),
-        (lambda folder: [folder / "boxes.json"], (), "boxes.json: not a picture"),
+        (lambda folder: [folder / "boxes.json"], (), "boxes.json: not an image file"),
         (lambda folder: [folder / "images"], ("--min-confidence", 1.5), "--min-confidence must be between 0 and 1"),
         (lambda folder: [folder / "images"], ("--min-confidence", "nan"), "--min-confidence must be between 0 and 1"),
     ],
@@ -370,7 +370,7 @@ def test_the_run_folder(runs, backend):
     assert (config["seed"], config["epochs"], config["depth"], config["image_size"]) == (3, 2, 18, [64])
     assert config["augmentation"]["scale"] == [0.6, 1.4]
     for name in ("curves.png", "predictions.png"):
-        assert read_image(folder / name).shape[2] == 3
+        assert read_picture(folder / name).shape[2] == 3
     assert "3 pictures to train on, 3 to validate on; 2 classes" in " ".join(output.split())  # rich breaks lines
     assert f"the run is in {folder}" in output
 
@@ -432,7 +432,7 @@ def test_predict(runs, backend, tmp_path, capsys):
     names = ["0.png", "1.png", "2.png", "wide.jpg"]
     assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == [*names[:3], "detections.json", "wide.jpg"]
     for name in names:
-        read_image(tmp_path / "drawn" / name)
+        read_picture(tmp_path / "drawn" / name)
     records = json.loads((tmp_path / "drawn/detections.json").read_text())
     assert {Path(record["file_name"]).name for record in records} == set(names)
     for record in records:
@@ -453,7 +453,7 @@ def without_partner(objects, others):
 @BACKENDS
 def test_a_model_of_one_backend_finds_the_same_in_the_other(runs, backend):
     path = runs[backend].folder / "model.safetensors"
-    pictures = [read_image(picture) for picture in sorted(runs[backend].data.parent.glob("images/*.png"))]
+    pictures = [read_picture(picture) for picture in sorted(runs[backend].data.parent.glob("images/*.png"))]
     found = [side.load(path)(pictures, 0.001) for side in (centernet_jax, centernet_torch)]
     for one, other in zip(*found, strict=True):
         assert len(one) > 10

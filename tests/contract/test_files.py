@@ -71,7 +71,7 @@ def test_an_older_folder_comes_back_if_the_new_one_is_lost(tmp_path):
 
 
 def test_a_folder_is_not_overwritten_unasked(tmp_path):
-    with pytest.raises(ValueError, match="there already"), folder_written_beside(tmp_path):
+    with pytest.raises(ValueError, match="already exists; choose another"), folder_written_beside(tmp_path):
         pytest.fail("it has begun")
 
 

@@ -88,7 +88,7 @@ def test_shares_are_the_parts_of_the_whole():
 
 
 def test_unequal_shares_are_refused():
-    with pytest.raises(ValueError, match="a batch of 6 pictures has no 4 equal parts"):
+    with pytest.raises(ValueError, match="a batch of 6 pictures cannot be split into 4 equal parts"):
         replace(batches(batch_size=6), shard=(0, 4))
 
 

@@ -85,7 +85,7 @@ def test_rendered_ones_are_built_in(name):
     ("text", "message"),
     [
         ('format = "coco"\nclasses = dog\n', "not TOML: .*line 2"),
-        ("", "'format' is missing; it says one of: coco, cocotext, voc"),
+        ("", "'format' is missing; it should be one of: coco, cocotext, voc"),
         ('format = "yolo"', "no such format: 'yolo'; there are: coco, cocotext, voc"),
         ("format = ['coco']", r"no such format: \['coco'\]"),
         ('format = "coco"', r"there is no section \[train\]; there are: none"),
@@ -100,9 +100,9 @@ def test_rendered_ones_are_built_in(name):
         (COCO.replace('"train.json"', "5"), r"'annotations' of \[train\] should be a string, but is 5"),
         (VOC.replace("split =", "#"), r"'split' of \[train\] is missing"),
         (COCOTEXT.replace("split =", "#"), r"'split' of \[train\] is missing"),
-        ("least_area = 2\n" + COCOTEXT, "'least_area' should be a share from 0 to 1, but is 2"),
-        ("least_area = true\n" + COCOTEXT, "'least_area' should be a share from 0 to 1, but is True"),
-        ("least_area = nan\n" + COCOTEXT, "'least_area' should be a share from 0 to 1, but is nan"),
+        ("least_area = 2\n" + COCOTEXT, "'least_area' should be a number from 0 to 1, but is 2"),
+        ("least_area = true\n" + COCOTEXT, "'least_area' should be a number from 0 to 1, but is True"),
+        ("least_area = nan\n" + COCOTEXT, "'least_area' should be a number from 0 to 1, but is nan"),
         ("ignore_illegible = 1\n" + COCOTEXT, "'ignore_illegible' should be true or false, but is 1"),
         ("least_area = 0.1\n" + COCO, "unknown key: least_area; there are: format, classes and sections"),
     ],
@@ -134,10 +134,10 @@ def test_train_and_val(folder):
     ("name", "content", "message"),
     [
         ("train.json", coco(image_count=0, object_count=0), r"\[train\] has no pictures"),
-        ("train.json", coco(object_count=0), r"\[train\] has no object in any of its 1 pictures"),
+        ("train.json", coco(object_count=0), r"\[train\] has no objects in any of its 1 pictures"),
         ("val.json", coco(image_count=0, object_count=0), r"\[val\] has no pictures"),
         ("val.json", coco(["dog", "cow"]), r"\[train\] and \[val\] differ: only in \[train\]: cat; .*\[val\]: cow"),
-        ("val.json", coco(["cat", "dog"]), "the same names in another order: dog, cat against cat, dog"),
+        ("val.json", coco(["cat", "dog"]), "the same names in a different order: dog, cat and cat, dog"),
     ],
 )
 def test_train_and_val_that_do_not_fit(folder, name, content, message):
@@ -153,7 +153,7 @@ def test_every_split(folder):
     assert all(len(dataset) == 1 for dataset in splits.values())
     (folder / "val.json").write_text(coco(["cat", "dog"]))
     with pytest.raises(
-        ValueError, match=r"the classes of \[train\] and \[held-out\] differ: the same names in another"
+        ValueError, match=r"the classes of \[train\] and \[held-out\] differ: the same names in a different"
     ):
         open_splits(path)
     (folder / "val.json").write_text(coco(image_count=0, object_count=0))

@@ -17,8 +17,8 @@ from centernet_data.dataset import Sample
 from centernet_data.doctor.audit import audit_splits
 from centernet_data.doctor.expressible import express
 from centernet_data.doctor.findings import box_findings
-from centernet_data.imaging.decoding import read_image
-from centernet_data.imaging.drawing import contact_sheet
+from centernet_data.imaging.decoding import read_picture
+from centernet_data.imaging.pages import contact_sheet
 from centernet_torch.convert import objects_to_points, points_to_objects
 from centernet_torch.network import points_non_max_suppression
 from helpers.datasets import InNoFiles
@@ -90,7 +90,7 @@ def test_nothing_is_found_in_a_sound_data_set(folder, capsys):
     assert (train["pictures"], train["without_objects"], train["objects"], train["ignored"]) == (3, 0, 6, 0)
     assert train["classes"]["red"] == {"pictures": 3, "objects": 3, "small": 3, "medium": 0, "large": 0}
     assert train["expressible"]["AP"] == 1
-    assert read_image(folder / "check.png").any()
+    assert read_picture(folder / "check.png").any()
 
 
 def box(number, **values):
@@ -148,25 +148,25 @@ def crowd_of(count):
         (in_train(box(1, bbox=[9, 9, -3, 4])), "error", "refused by training", "annotation 1: the width or height"),
         (in_train(box(1, category_id=7)), "error", "refused by training", "its category_id 7 is not among"),
         (lambda folder: (folder / "val.json").unlink(), "error", "refused by training", "val.json: the annotation"),
-        (lambda folder: (folder / "images/1.png").unlink(), "error", "picture of no use", "1.png: the file does not"),
-        (unreadable(b""), "error", "picture of no use", "1.png: the file is empty"),
-        (unreadable(b"\x89PNG"), "error", "picture of no use", "1.png: not a picture"),
-        (in_train(image(1, width=65)), "error", "picture of no use", "64 x 64 pixels .* annotation says 65 x 64"),
+        (lambda folder: (folder / "images/1.png").unlink(), "error", "unusable picture", "1.png: the file does not"),
+        (unreadable(b""), "error", "unusable picture", "1.png: the file is empty"),
+        (unreadable(b"\x89PNG"), "error", "unusable picture", "1.png: not an image file"),
+        (in_train(image(1, width=65)), "error", "unusable picture", "64 x 64 pixels .* annotation says 65 x 64"),
         (copied(0, 3), "error", "[train] and [val] overlap", r"\[val\] 3.png: the same pixels as \[train\] 0.png"),
-        (copied(0, 1), "warning", "picture there twice", r"\[train\] 1.png: the same pixels as \[train\] 0.png$"),
-        (turned(3), "warning", "EXIF rotation", "1.png: it is shown turned, as its EXIF orientation 3 says"),
+        (copied(0, 1), "warning", "duplicate picture", r"\[train\] 1.png: the same pixels as \[train\] 0.png$"),
+        (turned(3), "warning", "EXIF rotation", "1.png: it is shown rotated, by its EXIF orientation 3"),
         (another_box([50, 50, 20, 5]), "warning", "box beyond its picture", "99: .* by 6 pixels, .* x 50 to 70"),
-        (another_box([40, 40, 60, 60]), "warning", "box beyond its picture", "would fit as the lower right corner"),
-        (another_box([70, 5, 9, 9]), "warning", "box outside its picture", "annotation 99: its box lies outside"),
+        (another_box([40, 40, 60, 60]), "warning", "box beyond its picture", "would fit as its lower right corner"),
+        (another_box([70, 5, 9, 9]), "warning", "box outside its picture", "annotation 99: its box is outside"),
         (another_box([9, 9, 0, 9]), "warning", "box without area", "annotation 99: its box has no area"),
-        (another_box([1, 2, 20, 24]), "warning", "box given twice", "99: the same box as annotation 0, both red"),
-        (another_box([1, 2, 20, 24], 1), "warning", "box given twice", "as annotation 0, blue here, red there"),
-        (another_box([2, 2, 20, 24]), "warning", "box given twice", r"nearly the same box \(IoU 0.90\) as"),
+        (another_box([1, 2, 20, 24]), "warning", "duplicate box", "99: the same box as annotation 0, both red"),
+        (another_box([1, 2, 20, 24], 1), "warning", "duplicate box", "as annotation 0, blue here, red there"),
+        (another_box([2, 2, 20, 24]), "warning", "duplicate box", r"nearly the same box \(IoU 0.90\) as"),
         (another_box([55, 5, 0.2, 9]), "warning", "object vanishes", "0.png: 1 of its 3 objects is less than a pixel"),
         (another_box([2, 7, 18, 14]), "warning", "objects share a cell", "0.png: 1 of its 3 objects is in the cell"),
-        (in_train(crowd_of(100)), "warning", "too many objects", "0.png: 1 of its 101 objects is past the best 100"),
+        (in_train(crowd_of(100)), "warning", "too many objects", "0.png: 1 of its 101 objects is beyond the 100"),
         (in_train(lambda c: c["annotations"].pop(1) and c["annotations"].pop(2) and c["annotations"].pop(3)),
-         "warning", "class without objects", r"\[train\]: 1 of 2 classes have no object, and nothing can be learnt"),
+         "warning", "class without objects", r"\[train\]: 1 of 2 classes have no objects, and the network cannot"),
     ],
 )  # fmt: skip
 def test_one_fault_gives_one_kind_of_finding(folder, spoil, severity, kind, message):
@@ -195,7 +195,7 @@ def test_a_note_for_category_ids_with_gaps(folder):
     assert status == 0
     notes = [message for severity, kind, message in findings if (severity, kind) == ("note", "category ids")]
     assert len(notes) == 2
-    assert "train.json: the category ids leave out 2 to 4; a class's index is its place" in notes[0]
+    assert "train.json: the category ids skip 2 to 4; a class's index is its position" in notes[0]
 
 
 def test_every_mistake_is_told_and_the_rest_is_read(folder):
@@ -211,9 +211,9 @@ def test_every_mistake_is_told_and_the_rest_is_read(folder):
     messages = [message.removeprefix(f"{folder}/") for severity, _, message in findings if severity == "error"]
     assert status == 1
     assert messages == [
-        "train.json: images[3] should be an object with named values, but is 4",
-        "train.json: category 9: the name 'red' is there twice",
-        "train.json: image 1: this id is there twice",
+        "train.json: images[3] should be a JSON object, but is 4",
+        "train.json: category 9: duplicate name 'red'",
+        "train.json: image 1: duplicate id",
         "train.json: annotation 0: 'bbox' should be four finite numbers, but is [1, 2, 3]",
         "train.json: annotation 1: its image_id 77 is not among the images",
         "train.json: annotation 10: 'iscrowd' should be 0 or 1, but is 5",
@@ -250,7 +250,7 @@ def test_the_most_suspicious_pictures_come_first_then_others_by_the_seed(folder,
     for seed in (0, 0, 1, 2):
         check(folder, "--seed", seed)
     assert [sheet[:2] for sheet in sheets] == 4 * [
-        [(True, "val: 4.png", "picture of no use"), (False, "train: 1.png", "box beyond its picture")]
+        [(True, "val: 4.png", "unusable picture"), (False, "train: 1.png", "box beyond its picture")]
     ]
     assert {len(sheet) for sheet in sheets} == {5}
     assert sheets[0] == sheets[1]
@@ -300,7 +300,7 @@ def test_voc_is_read_on_behind_a_mistake(tmp_path, capsys):
     status, findings = check(tmp_path)
     assert status == 1
     assert [message.removeprefix(f"{tmp_path}/") for _, _, message in findings] == [
-        "ImageSets/Main/train.txt: pictures that are there twice: c",
+        "ImageSets/Main/train.txt: duplicate pictures: c",
         "Annotations/a.xml: object 1: its box is reversed: xmin 1, ymin 1, xmax -9, ymax 9",
         "Annotations/b.xml: <size/height> is missing or empty",
         "Annotations/d.xml: the annotation file does not exist",
@@ -370,7 +370,7 @@ def test_a_data_set_without_a_reader(tmp_path, monkeypatch):
     monkeypatch.setattr("centernet_data.doctor.audit.open_dataset", lambda data, split, errors: Painted(twice))
     status, findings = check(tmp_path)
     assert status == 0
-    assert {kind for _, kind, _ in findings} == {"box given twice", "objects share a cell"}
+    assert {kind for _, kind, _ in findings} == {"duplicate box", "objects share a cell"}
     assert "[train]: painted: object 2: the same box as object 1, both thing" in findings[0][2]
 
 
@@ -450,6 +450,6 @@ def test_bccd_has_cells_marked_twice(bccd, tmp_path):
     splits, findings = audit_splits(str(tmp_path / "data.toml"))
     assert findings == []
     found = [finding for split in splits for finding in box_findings(split)]
-    assert [(finding.split, finding.kind) for finding in found].count(("train", "box given twice")) == 5
-    assert [(finding.split, finding.kind) for finding in found].count(("val", "box given twice")) == 2
+    assert [(finding.split, finding.kind) for finding in found].count(("train", "duplicate box")) == 5
+    assert [(finding.split, finding.kind) for finding in found].count(("val", "duplicate box")) == 2
     assert len(found) == 7

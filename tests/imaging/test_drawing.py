@@ -10,16 +10,8 @@ from PIL import Image
 from centernet.training.curves import draw_curves, save_curves
 from centernet_data.contract.model_config import ModelConfig
 from centernet_data.detection import show_heatmaps
-from centernet_data.imaging.drawing import (
-    CAPTION_HEIGHT,
-    MARGIN,
-    TILE,
-    class_colours,
-    contact_sheet,
-    draw_objects,
-    overlay_heatmap,
-    predictions_page,
-)
+from centernet_data.imaging.drawing import class_colours, draw_objects, overlay_heatmap
+from centernet_data.imaging.pages import CAPTION_HEIGHT, MARGIN, TILE, contact_sheet, predictions_page
 
 GREY = np.full((120, 160, 3), 128, np.uint8)
 NAMES = ("circle", "square")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from centernet_data.imaging.decoding import decode_image, find_pictures, read_image, upright_size
+from centernet_data.imaging.decoding import decode_picture, find_pictures, read_picture, upright_size
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 
@@ -25,7 +25,7 @@ def encoded(image, suffix, **options):
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "ppm", "tiff"])
 def test_lossless_rgb_is_read_as_it_is(tmp_path, suffix):
-    image = read_image(saved(tmp_path / f"a.{suffix}", Image.fromarray(RGB)))
+    image = read_picture(saved(tmp_path / f"a.{suffix}", Image.fromarray(RGB)))
     assert image.dtype == np.uint8
     assert image.flags.writeable
     np.testing.assert_array_equal(image, RGB)
@@ -48,10 +48,10 @@ def test_exif_orientation_is_applied(tmp_path, orientation, suffix):
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
     path = saved(tmp_path / f"a.{suffix}", Image.fromarray(np.ascontiguousarray(stored)), exif=exif)
-    image = read_image(path)
+    image = read_picture(path)
     assert image.shape == (32, 48, 3)
     np.testing.assert_allclose(image[..., 0], upright, atol=12)
-    np.testing.assert_array_equal(decode_image(path.read_bytes(), "here"), image)
+    np.testing.assert_array_equal(decode_picture(path.read_bytes(), "here"), image)
     assert upright_size(path.read_bytes(), "here") == (32, 48)
 
 
@@ -63,7 +63,7 @@ SMOOTH = cv2.GaussianBlur(np.random.default_rng(1).integers(0, 256, (97, 131, 3)
 def test_jpeg_files_have_the_pixels_that_pillow_gives(grey, options):
     content = encoded(Image.fromarray(SMOOTH[..., 0] if grey else SMOOTH), "jpeg", **options)
     expected = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
-    np.testing.assert_array_equal(decode_image(content, "here"), expected)
+    np.testing.assert_array_equal(decode_picture(content, "here"), expected)
 
 
 def block_means(image, side):
@@ -87,7 +87,10 @@ def test_a_reduced_picture_is_that_of_its_blocks(suffix, atol, mean, orientation
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
     content = encoded(Image.fromarray(np.ascontiguousarray(picture)), suffix, exif=exif)
-    reduced, expected = decode_image(content, "here", reduction), block_means(decode_image(content, "here"), reduction)
+    reduced, expected = (
+        decode_picture(content, "here", reduction),
+        block_means(decode_picture(content, "here"), reduction),
+    )
     assert reduced.shape == expected.shape
     assert np.abs(reduced - expected).max() <= atol
     assert np.abs(reduced - expected).mean() < mean
@@ -96,57 +99,57 @@ def test_a_reduced_picture_is_that_of_its_blocks(suffix, atol, mean, orientation
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 @pytest.mark.parametrize("exif", [b"Exif\0\0nonsense", b"Exif\0\0MM\0*\0\0\0\x08\0\x05\x01\x12"])
 def test_unreadable_exif_does_not_hide_the_picture(tmp_path, exif):
-    assert read_image(saved(tmp_path / "a.jpg", Image.fromarray(RGB), exif=exif)).shape == (5, 7, 3)
+    assert read_picture(saved(tmp_path / "a.jpg", Image.fromarray(RGB), exif=exif)).shape == (5, 7, 3)
 
 
 def test_grey_and_black_and_white(tmp_path):
     grey = RGB[..., 0]
     np.testing.assert_array_equal(
-        read_image(saved(tmp_path / "a.png", Image.fromarray(grey))), grey[..., None] + 0 * RGB
+        read_picture(saved(tmp_path / "a.png", Image.fromarray(grey))), grey[..., None] + 0 * RGB
     )
     bits = Image.fromarray(grey).point(lambda level: 255 * (level > 99), "1")
     expected = np.repeat(255 * (grey > 99)[..., None], 3, axis=2)
-    np.testing.assert_array_equal(read_image(saved(tmp_path / "b.png", bits)), expected)
+    np.testing.assert_array_equal(read_picture(saved(tmp_path / "b.png", bits)), expected)
 
 
 @pytest.mark.parametrize("suffix", ["png", "tiff", "pgm"])
 def test_16_bit_grey_is_scaled_not_clipped(tmp_path, suffix):
     levels = np.array([[0, 257, 300], [32896, 40000, 65535]], np.uint16)
-    image = read_image(saved(tmp_path / f"a.{suffix}", Image.fromarray(levels)))
+    image = read_picture(saved(tmp_path / f"a.{suffix}", Image.fromarray(levels)))
     np.testing.assert_array_equal(image, np.repeat([[[0], [1], [1]], [[128], [156], [255]]], 3, axis=2))
 
 
 def test_palette_and_cmyk(tmp_path):
     colours = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]], np.uint8).repeat(8, 0).repeat(8, 1)
     image = Image.fromarray(colours)
-    np.testing.assert_array_equal(read_image(saved(tmp_path / "a.png", image.quantize(4))), colours)
-    np.testing.assert_array_equal(read_image(saved(tmp_path / "a.tiff", image.convert("CMYK"))), colours)
-    jpeg = read_image(saved(tmp_path / "a.jpg", image.convert("CMYK"), quality=95))
+    np.testing.assert_array_equal(read_picture(saved(tmp_path / "a.png", image.quantize(4))), colours)
+    np.testing.assert_array_equal(read_picture(saved(tmp_path / "a.tiff", image.convert("CMYK"))), colours)
+    jpeg = read_picture(saved(tmp_path / "a.jpg", image.convert("CMYK"), quality=95))
     np.testing.assert_allclose(jpeg.astype(int), colours, atol=8)
 
 
 def test_transparency_lies_over_white(tmp_path):
     rgba = np.array([[[10, 20, 30, 255], [10, 20, 30, 0], [0, 0, 0, 128]]], np.uint8)
     expected = [[[10, 20, 30], [255, 255, 255], [127, 127, 127]]]
-    np.testing.assert_array_equal(read_image(saved(tmp_path / "a.png", Image.fromarray(rgba))), expected)
+    np.testing.assert_array_equal(read_picture(saved(tmp_path / "a.png", Image.fromarray(rgba))), expected)
     grey = Image.fromarray(np.array([[[0, 0], [90, 255]]], np.uint8), "LA")
-    np.testing.assert_array_equal(read_image(saved(tmp_path / "b.png", grey)), [[[255] * 3, [90] * 3]])
+    np.testing.assert_array_equal(read_picture(saved(tmp_path / "b.png", grey)), [[[255] * 3, [90] * 3]])
     palette = Image.fromarray(np.array([[0, 1]], np.uint8))
     palette.putpalette([1, 2, 3, 4, 5, 6])
     for transparency in (0, b"\0\xff"):  # an index, or one alpha per colour
         path = saved(tmp_path / "c.png", palette, transparency=transparency)
-        np.testing.assert_array_equal(read_image(path), [[[255, 255, 255], [4, 5, 6]]])
+        np.testing.assert_array_equal(read_picture(path), [[[255, 255, 255], [4, 5, 6]]])
 
 
 def test_first_frame_of_an_animation(tmp_path):
     frames = [Image.new("RGB", (4, 3), colour) for colour in ("red", "blue")]
-    image = read_image(saved(tmp_path / "a.gif", frames[0], save_all=True, append_images=frames[1:]))
+    image = read_picture(saved(tmp_path / "a.gif", frames[0], save_all=True, append_images=frames[1:]))
     np.testing.assert_array_equal(image, np.broadcast_to([255, 0, 0], (3, 4, 3)))
 
 
 def read_or_error(path):
     try:
-        return read_image(path), None
+        return read_picture(path), None
     except ValueError as error:
         return None, str(error)
 
@@ -170,7 +173,7 @@ def test_a_truncated_file_is_an_error_or_whole(tmp_path, suffix, options):
     content = encoded(Image.fromarray(np.tile(RGB, (4, 4, 1))), suffix, **options)
     path = tmp_path / "cut"
     path.write_bytes(content)
-    whole = read_image(path)
+    whole = read_picture(path)
     for length in [*range(1, len(content) - 40, 31), *range(len(content) - 40, len(content))]:
         path.write_bytes(content[:length])
         image, message = read_or_error(path)
@@ -189,8 +192,8 @@ JPEG = encoded(Image.fromarray(np.tile(RGB, (9, 9, 1))), "JPEG")
     [
         (None, "does not exist"),
         (b"", "the file is empty"),
-        (b"hello, world", "not a picture"),
-        (JPEG[:2], "not a picture"),
+        (b"hello, world", "not an image file"),
+        (JPEG[:2], "not an image file"),
         (JPEG[: len(JPEG) // 2], "cannot be decoded: .*truncated"),
         (encoded(Image.new("F", (3, 3)), "TIFF"), "32-bit grey levels"),
     ],
@@ -200,20 +203,20 @@ def test_bad_files(tmp_path, content, message):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ValueError, match=rf"bad\.jpg: .*{message}"):
-        read_image(path)
+        read_picture(path)
 
 
 def test_bad_content_in_memory_says_where_it_is_from():
-    for read in (decode_image, upright_size):
-        with pytest.raises(ValueError, match=r"^record 7: not a picture"):
+    for read in (decode_picture, upright_size):
+        with pytest.raises(ValueError, match=r"^record 7: not an image file"):
             read(b"", "record 7")
     with pytest.raises(ValueError, match=r"^record 7: the picture cannot be decoded"):
-        decode_image(encoded(Image.fromarray(RGB), "PNG")[:-30], "record 7")
+        decode_picture(encoded(Image.fromarray(RGB), "PNG")[:-30], "record 7")
 
 
 def test_a_folder_is_no_picture(tmp_path):
     with pytest.raises(ValueError, match="a folder, not a picture"):
-        read_image(tmp_path)
+        read_picture(tmp_path)
 
 
 @pytest.mark.parametrize("limit", [20, 10])  # the first makes Pillow warn, the second makes it raise
@@ -221,7 +224,7 @@ def test_a_decompression_bomb_is_a_clear_error(tmp_path, monkeypatch, limit):
     path = saved(tmp_path / "bomb.png", Image.fromarray(RGB))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
     with pytest.raises(ValueError, match=r"bomb\.png: the picture is too large"):
-        read_image(path)
+        read_picture(path)
 
 
 def test_find_pictures(tmp_path):
@@ -231,7 +234,7 @@ def test_find_pictures(tmp_path):
     found = find_pictures([tmp_path / "notes.txt", tmp_path, str(tmp_path / "folder.png")])
     assert [path.name for path in found] == ["notes.txt", "a.png", "b.JPG", "c.jpg"]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="empty: the folder holds no picture"):
+    with pytest.raises(ValueError, match="empty: the folder contains no pictures"):
         find_pictures([tmp_path / "empty"])
     with pytest.raises(ValueError, match="nowhere: there is no such"):
         find_pictures([tmp_path / "nowhere"])

@@ -6,10 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from centernet_data.contract.augmentation import NO_AUGMENTATION, Augmentation
+from centernet_data.imaging.colour import GREY, augment_colour
 from centernet_data.imaging.geometry import (
-    GREY,
     PADDING,
-    augment_colour,
     augment_geometry,
     compose,
     fit,

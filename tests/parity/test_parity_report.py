@@ -125,7 +125,7 @@ def test_the_command_ends_with_1_where_a_bound_is_broken(model, capsys, monkeypa
     [
         (["nowhere.safetensors"], "nowhere.safetensors"),
         (["--json", "nowhere/parity.json"], "its folder does not exist"),
-        (["two.safetensors", "--data", "shapes"], "its classes (circle, square, triangle) are not those of two.saf"),
+        (["two.safetensors", "--data", "shapes"], "its classes (circle, square, triangle) differ from those of two."),
         (["three.safetensors", "--data", "shapes"], "shapes: [val] has no pictures"),
     ],
 )

@@ -116,12 +116,12 @@ def without(variables, path):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda v: without(v, PATH), r"lacks tensor backbone\.resnet\.layer3\.1\.conv2\.weight"),
+        (lambda v: without(v, PATH), r"missing tensor backbone\.resnet\.layer3\.1\.conv2\.weight"),
         (
             lambda v: unflatten_dict(
                 flatten_dict(v) | {(*PATH[:4], "conv3", "kernel"): np.zeros((1, 1, 2, 2), np.float32)}
             ),
-            r"has unknown tensor backbone\.resnet\.layer3\.1\.conv3\.weight",
+            r"unknown tensor backbone\.resnet\.layer3\.1\.conv3\.weight",
         ),
         (
             lambda v: unflatten_dict(flatten_dict(v) | {PATH: np.zeros((3, 3, 8, 8), np.float32)}),

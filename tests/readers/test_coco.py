@@ -67,7 +67,7 @@ def test_classes_in_the_order_asked_for(tmp_path):
     assert dataset.classes == ("cow", "dog")
     np.testing.assert_array_equal(dataset.sample(0).objects[:, 4], [1])
     np.testing.assert_array_equal(dataset.sample(0).ignored[:, 4], [0])
-    assert "objects left out because their class was not asked for: 1" in dataset.notes
+    assert "objects left out because their class was not selected: 1" in dataset.notes
 
 
 def test_no_notes_when_nothing_is_left_out(tmp_path):
@@ -89,7 +89,7 @@ ONE, IMAGE, CATEGORY = ["annotations", 1], ["images", 1], ["categories", 1]
         (changed(["annotations"], ...), "not COCO: 'annotations' is missing"),
         (changed(["categories"], {}), "not COCO: 'categories' should be a list, but is {}"),
         (changed(["categories"], []), "there are no classes"),
-        (changed(ONE, 5), r"annotations\[1\] should be an object with named values, but is 5"),
+        (changed(ONE, 5), r"annotations\[1\] should be a JSON object, but is 5"),
         (changed([*ONE, "id"], ...), r"annotations\[1\]: 'id' is missing"),
         (changed([*ONE, "id"], True), r"annotation True: 'id' should be a whole number or a string, but is True"),
         (changed([*ONE, "bbox"], ...), "annotation 101: 'bbox' is missing"),
@@ -105,14 +105,14 @@ ONE, IMAGE, CATEGORY = ["annotations", 1], ["images", 1], ["categories", 1]
         (changed([*ONE, "category_id"], 1), "annotation 101: its category_id 1 is not among the categories"),
         (changed([*ONE, "iscrowd"], 2), "annotation 101: 'iscrowd' should be 0 or 1, but is 2"),
         (changed([*ONE, "area"], -1), "annotation 101: 'area' should be a finite number"),
-        (changed([*IMAGE, "id"], 7), "image 7: this id is there twice"),
+        (changed([*IMAGE, "id"], 7), "image 7: duplicate id"),
         (changed([*IMAGE, "id"], ...), r"images\[1\]: 'id' is missing"),
         (changed([*IMAGE, "file_name"], ...), "image 3: 'file_name' is missing"),
         (changed([*IMAGE, "width"], 0), "image 3: its size should be positive, but is 0 x 10"),
         (changed([*IMAGE, "height"], 1.5), "image 3: 'height' should be a whole number, but is 1.5"),
-        (changed([*IMAGE, "file_name"], "c.png"), "1 of 2 pictures are missing, the first is .*c.png"),
-        (changed([*CATEGORY, "id"], 90), "category 90: this id is there twice"),
-        (changed([*CATEGORY, "name"], "dog"), "category 2: the name 'dog' is there twice"),
+        (changed([*IMAGE, "file_name"], "c.png"), "1 of 2 pictures are missing; the first is .*c.png"),
+        (changed([*CATEGORY, "id"], 90), "category 90: duplicate id"),
+        (changed([*CATEGORY, "name"], "dog"), "category 2: duplicate name 'dog'"),
         (changed([*CATEGORY, "name"], 4), "category 2: 'name' should be a string, but is 4"),
     ],
 )
@@ -125,7 +125,7 @@ def test_bad_files(tmp_path, content, message):
     ("classes", "message"),
     [
         ([], "the list of wanted classes is empty"),
-        (["dog", "cow", "dog"], "classes wanted more than once: dog"),
+        (["dog", "cow", "dog"], "duplicate classes: dog"),
         (["dog", "hen"], "no such class: hen; there are: dog, cat, cow"),
     ],
 )
@@ -144,7 +144,7 @@ def test_missing_files_and_other_encodings(tmp_path):
     images, boxes = write(tmp_path, GOOD)
     with pytest.raises(ValueError, match=r"none\.json: the annotation file does not exist"):
         read_coco(images, tmp_path / "none.json")
-    with pytest.raises(ValueError, match="nowhere: the folder of the pictures does not exist"):
+    with pytest.raises(ValueError, match="nowhere: the folder of pictures does not exist"):
         read_coco(tmp_path / "nowhere", boxes)
     boxes.write_bytes(b'{"a": "\xff"}')
     with pytest.raises(ValueError, match=r"boxes\.json: not JSON: 'utf-8' codec"):

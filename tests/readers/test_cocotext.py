@@ -77,7 +77,7 @@ def test_words_by_the_files_classes(tmp_path):
     images, words = write(tmp_path, GOOD)
     dataset = read_cocotext(images, words, "train", ["handwritten", "others"])
     np.testing.assert_allclose(dataset.sample(0).objects, [[8, 24, 8, 8, 0, 1]])
-    assert "objects left out because their class was not asked for: 4" in dataset.notes
+    assert "objects left out because their class was not selected: 4" in dataset.notes
     val = read_cocotext(images, words, "val", ["handwritten", "others"])
     np.testing.assert_allclose(val.sample(0).objects, [[2.5, 2.5, 5, 5, 1, 1]])
     assert val.notes == ()
@@ -115,7 +115,7 @@ WORD, IMAGE = ["anns", "105"], ["imgs", "3"]
         (changed(["anns"], ...), "not COCO-Text: 'anns' is missing"),
         (changed(["imgs"], ...), "not COCO-Text: 'imgs' is missing"),
         (changed(["anns"], []), r"not COCO-Text: 'anns' should be an object, but is \[\]"),
-        (changed(WORD, 5), r"anns\['105'\] should be an object with named values, but is 5"),
+        (changed(WORD, 5), r"anns\['105'\] should be a JSON object, but is 5"),
         (changed([*WORD, "bbox"], ...), r"anns\['105'\]: 'bbox' is missing"),
         (
             changed([*WORD, "bbox"], [0, 0, 5, 0, 5, 5, 0, 5]),
@@ -140,7 +140,7 @@ WORD, IMAGE = ["anns", "105"], ["imgs", "3"]
         (changed(["imgs", "9", "file_name"], 4), r"imgs\['9'\]: 'file_name' should be a string, but is 4"),
         (changed(["imgs", "9", "width"], 0), r"imgs\['9'\]: its size should be positive, but is 0 x 32"),
         (changed(["imgs", "9", "set"], "train"), "there is no split 'val'; there are: train"),
-        (changed(["imgs", "9", "file_name"], "d.png"), "none of its 1 pictures is in .*images, the first is d.png"),
+        (changed(["imgs", "9", "file_name"], "d.png"), "none of its 1 pictures is in .*images; the first is d.png"),
     ],
 )
 def test_bad_files(tmp_path, content, message):
@@ -153,7 +153,7 @@ def test_missing_files_and_other_encodings(tmp_path):
     images, words = write(tmp_path, GOOD)
     with pytest.raises(ValueError, match=r"none\.json: the annotation file does not exist"):
         read_cocotext(images, tmp_path / "none.json", "train")
-    with pytest.raises(ValueError, match="nowhere: the folder of the pictures does not exist"):
+    with pytest.raises(ValueError, match="nowhere: the folder of pictures does not exist"):
         read_cocotext(tmp_path / "nowhere", words, "train")
     words.write_bytes(b'{"utf8_string": "\xff"}')
     with pytest.raises(ValueError, match=r"words\.json: not JSON: 'utf-8' codec"):

@@ -234,7 +234,7 @@ def test_coco_as_tfds_prepares_it(tmp_path):
         "crowd regions, neither trained on nor scored: 1",
     )
     assert train.notes == notes
-    assert val.notes == ("TFDS's split 'validation' stands for 'val'", *notes)
+    assert val.notes == ("TFDS's split 'validation' is used as 'val'", *notes)
     for index, sample in enumerate(train.samples):
         with Image.open(tmp_path / sample.name) as image:
             np.testing.assert_array_equal(train.picture(index), np.asarray(image))
@@ -246,7 +246,7 @@ def test_voc_as_tfds_prepares_it(tmp_path):
     folder = tfds_builder(tmp_path, VOC, [objects], splits=("train", "test"))
     dataset = open_dataset(f"tfds:{folder}", "val")
     assert dataset.notes == (
-        "TFDS's split 'test' stands for 'val'",
+        "TFDS's split 'test' is used as 'val'",
         "difficult objects, neither trained on nor scored: 1",
     )
     sample = dataset.sample(0)
@@ -273,11 +273,11 @@ def test_places_where_a_data_set_is_looked_for(toml, tmp_path, monkeypatch):
     for data in ("out", "out/my_data", "out/my_data/1.0.0", "my_data", "my_data/1.0.0", "my_data:1.0.0"):
         assert len(open_dataset(f"tfds:{data}", "train")) == 5
     write_tfds(str(toml), tmp_path / "out", name="other")
-    with pytest.raises(ValueError, match=r"out: there are several .*: my_data/1\.0\.0, other/1\.0\.0$"):
+    with pytest.raises(ValueError, match=r"out: this folder has several .*: my_data/1\.0\.0, other/1\.0\.0$"):
         open_dataset("tfds:out", "train")
-    with pytest.raises(ValueError, match=r"tfds:none: neither none nor .*out/none holds a TFDS data set"):
+    with pytest.raises(ValueError, match=r"tfds:none: neither none nor .*out/none contains a TFDS data set"):
         open_dataset("tfds:none", "train")
-    with pytest.raises(ValueError, match="tfds:: a name or a folder should follow, as in tfds:coco/2017"):
+    with pytest.raises(ValueError, match="tfds:: a name or a folder must follow the colon, as in tfds:coco/2017"):
         open_dataset("tfds:", "train")
 
 
@@ -340,10 +340,10 @@ def flip(content, at=1000):
         (lambda folder: (folder / "features.json").unlink(), r"features\.json: the file does not exist"),
         (
             lambda folder: (folder / "metadata.json").write_text("no"),
-            r"metadata\.json: not as `centernet data prepare`",
+            r"metadata\.json: not what `centernet data prepare`",
         ),
-        (lambda folder: (folder / "metadata.json").write_text('{"centernet_notes": 3}'), r"metadata\.json: not as"),
-        (lambda folder: (folder / "metadata.json").write_text("[1]"), r"metadata\.json: not as"),
+        (lambda folder: (folder / "metadata.json").write_text('{"centernet_notes": 3}'), r"metadata\.json: not what"),
+        (lambda folder: (folder / "metadata.json").write_text("[1]"), r"metadata\.json: not what"),
         (change_json("dataset_info.json", lambda info: info.update(fileFormat="tfrecord")), "in the format tfrecord"),
         (change_json("dataset_info.json", lambda info: info["splits"].pop(0)), "no split 'train'; there are: val"),
         (change_json("dataset_info.json", lambda info: info.pop("splits")), "no split 'train'; there are: none"),
@@ -375,11 +375,11 @@ def test_classes_without_names_are_said(folder):
     (folder / "objects-label.labels.txt").unlink()
     dataset = open_dataset(f"tfds:{folder}", "train")
     assert dataset.classes == ("0", "1")
-    assert dataset.notes[0] == "the classes have no names, so their numbers stand for them"
+    assert dataset.notes[0] == "the classes have no names, so their numbers are used"
 
 
 @pytest.mark.parametrize(
-    ("at", "message"), [(0, "not a picture, or one that is damaged"), (500, "the picture cannot be decoded")]
+    ("at", "message"), [(0, "not an image file, or its header is damaged"), (500, "the picture cannot be decoded")]
 )
 def test_a_damaged_picture_is_named(folder, at, message):
     dataset = open_dataset(f"tfds:{folder}", "train")
@@ -448,22 +448,22 @@ def test_the_command(toml, tmp_path, capsys):
     assert lines[:2] == ["train: 5 pictures", "  boxes left out because they have no area inside their picture: 1"]
     assert lines[-1].endswith(f"read it with --data tfds:{tmp_path}/out/my_data")
     assert run(*command) == 2
-    assert capsys.readouterr().err.endswith("1.0.0: exists already; choose another --name or give --overwrite\n")
+    assert capsys.readouterr().err.endswith("1.0.0: already exists; choose another --name or give --overwrite\n")
     assert run(*command, "--overwrite") == 0
     assert run(*command[:2], f"tfds:{tmp_path}/out", *command[3:], "--name", "b") == 2
     assert capsys.readouterr().err.endswith("this is already a TFDS data set\n")
     assert run(*command[:3], "--tfds-dir", toml) == 2
     assert capsys.readouterr().err.endswith("my-data.toml: a file, not a folder\n")
     assert run(*command, "--name", "16 dogs") == 2
-    assert "--name: TFDS wants a letter, then letters, digits and _, not '16 dogs'" in capsys.readouterr().err
+    assert "--name: TFDS needs a letter, then letters, digits and _, not '16 dogs'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("[train]", '["held out"]', r"my-data\.toml: \[held out\] cannot be the name of a TFDS split"),
-        ("[train]", "[all]", r"\[all\] cannot be the name of a TFDS split"),
-        ("[train]", 'classes = ["dog "]\n[train]', "TFDS cannot keep the name of the class 'dog '"),
+        ("[train]", '["held out"]', r"my-data\.toml: \[held out\] cannot be a TFDS split"),
+        ("[train]", "[all]", r"\[all\] cannot be a TFDS split"),
+        ("[train]", 'classes = ["dog "]\n[train]', "TFDS cannot store the class name 'dog '"),
         ('[train]\nimages = "."\nannotations = "boxes.json"', "[train]", "'images' of .train. is missing"),
     ],
 )
@@ -477,7 +477,7 @@ def test_what_cannot_be_prepared(toml, tmp_path, old, new, message):
 
 def test_damaged_pictures_are_found_before_anything_is_written(toml, tmp_path):
     (tmp_path / "sub/c.jpg").write_bytes(b"no picture")
-    with pytest.raises(ValueError, match=r"c\.jpg: not a picture"):
+    with pytest.raises(ValueError, match=r"c\.jpg: not an image file"):
         write_tfds(str(toml), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -489,7 +489,7 @@ def test_a_failure_leaves_the_older_data_set(toml, tmp_path, monkeypatch):
         raise RuntimeError("No space left on device")
 
     monkeypatch.setattr("centernet_data.writers.tfds._write_records", full)
-    with pytest.raises(OSError, match="my_data: cannot be written to: No space left on device"):
+    with pytest.raises(OSError, match="my_data: cannot write to it: No space left on device"):
         prepared(toml, tmp_path / "out", overwrite=True)
     assert len(open_dataset(data, "train")) == 5
     assert len(list((tmp_path / "out/my_data").iterdir())) == 1

@@ -70,7 +70,7 @@ def test_classes_in_the_order_asked_for(tmp_path):
     items = [item(name, 1, 1, 5, 5) for name in ("cat", "dog", "hen")]
     dataset = read_voc(write(tmp_path, {"a": xml(*items)}), "train", ["hen", "cat"])
     np.testing.assert_array_equal(dataset.sample(0).objects[:, 4], [1, 0])
-    assert dataset.notes == ("objects left out because their class was not asked for: 1",)
+    assert dataset.notes == ("objects left out because their class was not selected: 1",)
     with pytest.raises(ValueError, match="Annotations: no such class: cow; there are: cat, dog, hen"):
         read_voc(tmp_path, "train", ["cow"])
 
@@ -134,13 +134,13 @@ def test_bad_layouts(tmp_path):
     with pytest.raises(ValueError, match=r"test\.txt: there is no split 'test'; there are: train, val"):
         read_voc(tmp_path, "test")
     (tmp_path / "ImageSets/Main/twice.txt").write_text("a\na\n")
-    with pytest.raises(ValueError, match=r"twice\.txt: pictures that are there twice: a"):
+    with pytest.raises(ValueError, match=r"twice\.txt: duplicate pictures: a"):
         read_voc(tmp_path, "twice")
     (tmp_path / "ImageSets/Main/latin.txt").write_bytes("é\n".encode("latin-1"))
-    with pytest.raises(ValueError, match=r"latin\.txt: not a text: 'utf-8' codec"):
+    with pytest.raises(ValueError, match=r"latin\.txt: not a text file: 'utf-8' codec"):
         read_voc(tmp_path, "latin")
     (tmp_path / "JPEGImages/a.jpg").unlink()
-    with pytest.raises(ValueError, match=r"train\.txt: 1 of 1 pictures are missing, the first is .*a\.jpg"):
+    with pytest.raises(ValueError, match=r"train\.txt: 1 of 1 pictures are missing; the first is .*a\.jpg"):
         read_voc(tmp_path, "train")
 
 

@@ -33,7 +33,7 @@ def test_sizes_of_the_splits(kind, train, size, classes):
     ("arguments", "message"),
     [
         ({"split": "test"}, "there is no split 'test', only train and val"),
-        ({"count": -1}, "the count of scenes must not be negative, but is -1"),
+        ({"count": -1}, "the number of scenes must not be negative, but is -1"),
         ({"seed": -1}, "the seed must not be negative, but is -1"),
     ],
 )

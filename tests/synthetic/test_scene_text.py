@@ -212,7 +212,7 @@ def test_rendered_files_read_back(tmp_path, capsys):
 def test_files_are_not_overwritten(tmp_path, capsys):
     (tmp_path / "scene-text.toml").write_text("mine")
     assert main(["data", "render", "scene-text", "--out", str(tmp_path)]) == 2
-    assert f"{tmp_path}: there already; choose another" in capsys.readouterr().err
+    assert f"{tmp_path}: already exists; choose another" in capsys.readouterr().err
     assert (tmp_path / "scene-text.toml").read_text() == "mine"
 
 

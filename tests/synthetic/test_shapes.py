@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from matplotlib.path import Path as Outline
 
-from centernet_data.synthetic import shapes
-from centernet_data.synthetic.shapes import Shape, ShapesDataset, clipped_box, layout, paint
+from centernet_data.synthetic import shape_layout, shape_look
+from centernet_data.synthetic.shape_layout import Shape, clipped_box, layout
+from centernet_data.synthetic.shape_look import paint
+from centernet_data.synthetic.shapes import ShapesDataset
 
 SIZES = [(192, 192), (96, 160), (320, 256)]
 
@@ -65,7 +67,7 @@ def test_a_drawn_shape_fills_its_box(size):
 def test_a_shape_is_drawn_at_its_pixels_and_not_half_a_pixel_beside():
     canvas = np.full((32, 32, 3), 128, np.uint8)
     square = np.array([[8.0, 10.0], [20.0, 10.0], [20.0, 22.0], [8.0, 22.0]])
-    paint(canvas, np.random.default_rng(0), Shape(shapes.SQUARE, square))
+    paint(canvas, np.random.default_rng(0), Shape(shape_layout.SQUARE, square))
     expected = np.zeros((32, 32), bool)
     expected[10:22, 8:20] = True
     changed = np.abs(canvas.astype(int) - 128).max(axis=2)
@@ -75,10 +77,10 @@ def test_a_shape_is_drawn_at_its_pixels_and_not_half_a_pixel_beside():
 
 def test_pictures_show_what_the_samples_say(monkeypatch):
     """Outside the boxes, a picture is what it would be without any shape."""
-    monkeypatch.setattr(shapes, "camera", lambda picture, random: picture)
+    monkeypatch.setattr(shape_look, "camera", lambda picture, random: picture)
     dataset = ShapesDataset(count=25)
     pictures = [dataset.picture(i) for i in range(25)]
-    monkeypatch.setattr(shapes, "paint", lambda picture, random, shape: None)
+    monkeypatch.setattr(shape_look, "paint", lambda picture, random, shape: None)
     for i, picture in enumerate(pictures):
         changed = (picture != dataset.picture(i)).any(axis=2)
         unexplained = changed.copy()
@@ -109,8 +111,8 @@ def test_shapes_have_the_form_of_their_class():
         for kind, outline in scene:
             sides = np.linalg.norm(outline - np.roll(outline, 1, axis=0), axis=1)
             reach = np.linalg.norm(outline - outline.mean(axis=0), axis=1)
-            assert len(outline) == {shapes.CIRCLE: 72, shapes.SQUARE: 4, shapes.TRIANGLE: 3}[kind]
-            if kind == shapes.TRIANGLE:
+            assert len(outline) == {shape_layout.CIRCLE: 72, shape_layout.SQUARE: 4, shape_layout.TRIANGLE: 3}[kind]
+            if kind == shape_layout.TRIANGLE:
                 assert sides.max() < 1.4 * sides.min()
             else:
                 np.testing.assert_allclose(sides, sides[0])
@@ -126,7 +128,7 @@ def test_scenes_are_varied():
     assert len(counts) - 1 == 4
     assert (np.bincount(objects[:, 4].astype(int)) > 0.25 * len(objects)).all()
     longer = objects[:, 2:4].max(axis=1)
-    assert longer.max() <= shapes.LONGER_SIDES[1] + 1e-3
+    assert longer.max() <= shape_layout.LONGER_SIDES[1] + 1e-3
     assert (np.histogram(longer, [30, 72, 90, 111])[0] > 0.12 * len(objects)).all()
     at_border = np.abs(objects[:, 0] - objects[:, 2] / 2) < 1e-3
     assert 0.005 < at_border.mean() < 0.3
@@ -135,5 +137,5 @@ def test_scenes_are_varied():
 def test_shapes_stand_out_against_what_is_behind_them():
     behind = np.random.default_rng(0).uniform(90, 160, (24, 3)).astype(np.float32)
     for seed in range(30):
-        colour = shapes._standing_out(np.random.default_rng(seed), behind)
+        colour = shape_look._colour_against(np.random.default_rng(seed), behind)
         assert np.linalg.norm(colour - behind.mean(axis=0)) > 60

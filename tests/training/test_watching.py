@@ -20,7 +20,7 @@ from centernet.training import loop
 from centernet.training.curves import save_curves
 from centernet.training.run_folder import RunFolder
 from centernet_data.batches import Batches
-from centernet_data.imaging.decoding import read_image
+from centernet_data.imaging.decoding import read_picture
 from helpers.event_files import expected, shown
 from helpers.small_data import make_data
 
@@ -96,7 +96,7 @@ def test_tensorboard_shows_what_metrics_jsonl_has_and_pictures(undisturbed):
     assert {"losses/loss", "optimizer/learning_rate", "optimizer/gradient_norm"} < series.keys()
     assert {"AP/AP", "per_class/red"} | {f"speed/{name}" for name in TIMES} < series.keys()
     drawn = np.asarray(Image.open(io.BytesIO(series["predictions"][-1][1])), float)
-    assert np.abs(drawn - read_image(undisturbed / "predictions.png")).mean() < 3
+    assert np.abs(drawn - read_picture(undisturbed / "predictions.png")).mean() < 3
 
 
 @pytest.mark.parametrize("first", [("--tensorboard",), ()], ids=["from the first", "later"])

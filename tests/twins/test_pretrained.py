@@ -74,7 +74,7 @@ def test_files_that_do_not_fit_are_refused_by_name(twin, tmp_path, resnet18):
     extra = resnet18 | {"layer9.weight": torch.zeros(1)}
     misshapen = resnet18 | {"conv1.weight": torch.zeros(64, 3, 3, 3)}
     for tensors, message in (
-        (missing, r"lacks tensor .*layer3\.1\.bn2\.weight"),
+        (missing, r"missing tensor .*layer3\.1\.bn2\.weight"),
         (extra, r"unknown tensor .*layer9\.weight"),
         (misshapen, r"conv1\.weight has shape \(64, 3, 3, 3\)"),
         (trunk_state(34), "unknown tensor"),

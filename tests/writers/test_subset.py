@@ -165,7 +165,7 @@ def spoil_json(change):
         (None, ("--count", 11), "data.toml: [train] has 10 pictures, not 11"),
         (None, ("--count", 1, "--split", "test"), "data.toml: there is no section [test]"),
         (lambda folder: (folder / "ids.txt").unlink(), ("--ids", "ids.txt"), "ids.txt: the file of ids does not exist"),
-        (spoil_ids(b"# nothing\n"), ("--ids", "ids.txt"), "ids.txt: there is no id in it"),
+        (spoil_ids(b"# nothing\n"), ("--ids", "ids.txt"), "ids.txt: there are no ids in the file"),
         (spoil_ids(b"\xff"), ("--ids", "ids.txt"), "ids.txt: not a text file: 'utf-8' codec"),
         (spoil_ids(b"7\n7\n"), ("--ids", "ids.txt"), "ids.txt: duplicate ids: 7"),
         (spoil_ids(b"7\n8\n9\n"), ("--ids", "ids.txt"), "ids.txt: 2 ids are not in [train] of"),
@@ -176,7 +176,7 @@ def spoil_json(change):
             "image 7: its 'file_name' leads out of the folder",
         ),
         (spoil_json(lambda content: content["annotations"][4].pop("image_id")), ("--count", 2), "annotation 5: 'image"),
-        (lambda folder: (folder / "new/few").mkdir(parents=True), ("--count", 2), "few: there already; choose another"),
+        (lambda folder: (folder / "new/few").mkdir(parents=True), ("--count", 2), "few: already exists; choose"),
     ],
 )
 def test_what_is_refused_leaves_nothing_behind(tmp_path, monkeypatch, capsys, spoil, options, message):

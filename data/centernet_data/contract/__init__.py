@@ -1,1 +1,1 @@
-"""What all rooms agree on: boxes, the model's configuration, its weights file and the training recipe."""
+"""What every package agrees on: boxes, the model's configuration, its weights file and the training recipe."""

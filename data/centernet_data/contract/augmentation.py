@@ -1,4 +1,4 @@
-"""What training changes at random in each view of a picture."""
+"""The random changes that training makes to each view of a picture."""
 
 import math
 from dataclasses import dataclass
@@ -6,18 +6,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random changes to each view of a picture. Raises ValueError for options out of range."""
+    """Random changes to each view of a picture. Raises ValueError if an option is out of range."""
 
     flip: bool = True
-    """Mirror every second view from left to right."""
+    """Mirror half of the views, chosen at random, from left to right."""
     scale: tuple[float, float] = (0.6, 1.4)
-    """Side of the window that is cut out, relative to the whole picture, drawn uniformly; 1 1 turns it off."""
+    """Range of the crop window's side relative to the whole picture, drawn uniformly; 1 1 turns it off."""
     shift: float = 0.2
-    """Farthest shift of the window's centre, in picture widths and heights; 0 turns it off."""
+    """Largest shift of the crop window's centre, in picture widths and heights; 0 turns it off."""
     colour: float = 0.4
     """Largest relative change of brightness, contrast and saturation; 0 turns it off."""
     lighting: float = 0.1
-    """Standard deviation of the colour of the light, along the colour axes of natural photographs; 0 turns it off."""
+    """Standard deviation of the change in the light's colour, along the principal colour axes of natural photographs;
+    0 turns it off."""
 
     def __post_init__(self):
         if not 0 < self.scale[0] <= self.scale[1] < math.inf:

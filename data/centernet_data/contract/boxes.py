@@ -1,39 +1,39 @@
-"""Box formats and their conversions. All are numpy arrays `[..., 4]` in pixels unless said otherwise.
+"""Box formats and their conversions. All are numpy arrays `[..., 4]` in pixels unless noted otherwise.
 
 - `cyxhw`: (y_centre, x_centre, height, width), the first four columns of a row of objects
-- `xyxy`: (x_min, y_min, x_max, y_max), corners
+- `xyxy`: corners (x_min, y_min, x_max, y_max)
 - `xywh`: (x_min, y_min, width, height), COCO's `bbox`
 
-Coordinates are continuous: pixel i covers [i, i + 1), so a picture W pixels wide reaches from 0 to W.
+Coordinates are continuous: pixel i covers [i, i + 1), so a picture W pixels wide spans 0 to W.
 """
 
 import numpy as np
 from jaxtyping import Float
 
 STRIDE = 4  # input pixels per cell of the network's output, along each side
-MOST_DETECTIONS = 100  # per picture: what detectors return, and what COCO's average precision counts
+MOST_DETECTIONS = 100  # per picture: the most a detector returns, and the most COCO's average precision counts
 
 Boxes = Float[np.ndarray, "*n 4"]
 
 
 def cyxhw_to_xyxy(boxes: Boxes) -> Boxes:
-    """Centre and size to corners."""
+    """Converts centre and size to corners."""
     y, x, height, width = np.moveaxis(np.asarray(boxes), -1, 0)
     return np.stack([x - width / 2, y - height / 2, x + width / 2, y + height / 2], axis=-1)
 
 
 def xyxy_to_cyxhw(boxes: Boxes) -> Boxes:
-    """Corners to centre and size."""
+    """Converts corners to centre and size."""
     x_min, y_min, x_max, y_max = np.moveaxis(np.asarray(boxes), -1, 0)
     return np.stack([(y_min + y_max) / 2, (x_min + x_max) / 2, y_max - y_min, x_max - x_min], axis=-1)
 
 
 def cyxhw_to_xywh(boxes: Boxes) -> Boxes:
-    """Centre and size to COCO's `bbox`."""
+    """Converts centre and size to COCO's `bbox`."""
     y, x, height, width = np.moveaxis(np.asarray(boxes), -1, 0)
     return np.stack([x - width / 2, y - height / 2, width, height], axis=-1)
 
 
 def clip_xyxy(boxes: Boxes, height: float, width: float) -> Boxes:
-    """Corners clipped to a picture of `height` x `width`; a box outside of it is left with no area."""
+    """Clips corners to a picture of `height` x `width`; a box outside the picture ends up with no area."""
     return np.clip(boxes, 0, np.array([width, height, width, height]))

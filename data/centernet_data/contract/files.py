@@ -1,4 +1,4 @@
-"""Writing a file or a folder so that a failure leaves what was there before."""
+"""Atomic writes: if writing a file or a folder fails, the previous version stays."""
 
 import os
 import shutil
@@ -9,8 +9,8 @@ from pathlib import Path
 
 @contextmanager
 def written_beside(path: Path) -> Iterator[Path]:
-    """A new path in the same folder, with the same suffix, to be written to; renamed to `path` if all goes well, and
-    removed if not."""
+    """Yields a temporary path in the same folder, with the same suffix; renames it to `path` on success and removes it
+    on failure."""
     beside = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         with naming(path):
@@ -22,7 +22,7 @@ def written_beside(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Puts the name of a file into an error of its writing, which has none where the disk is full."""
+    """Adds the file's name to an OSError from writing it; errors such as a full disk do not carry one."""
     try:
         yield
     except OSError as error:
@@ -33,13 +33,13 @@ def naming(path: Path) -> Iterator[None]:
 
 @contextmanager
 def folder_written_beside(path: Path, overwrite: bool = False) -> Iterator[Path]:
-    """A new folder beside `path`, to be filled; renamed to `path` if all goes well, and removed if not, with those
-    above it that were made for it.
+    """Yields a new folder next to `path`; renames it to `path` on success. On failure removes it, along with any parent
+    folders created for it.
 
-    ValueError if there is something at `path` already, unless it may be overwritten.
+    Raises ValueError if `path` already exists, unless `overwrite` is set.
     """
     if path.exists() and not overwrite:
-        raise ValueError(f"{path}: there already; choose another")
+        raise ValueError(f"{path}: already exists; choose another")
     beside = path.with_name(f".{os.getpid()}-{path.name}")
     older = beside.with_name(f"{beside.name}-older")
     with _no_new_parents_left_empty(path):
@@ -63,11 +63,11 @@ def _no_new_parents_left_empty(path: Path) -> Iterator[None]:
         yield
     finally:
         for folder in absent:
-            with suppress(OSError):  # it holds something, or was not made
+            with suppress(OSError):  # not empty, or never created
                 folder.rmdir()
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file beside `path` and renames it."""
+    """Writes a text file atomically, in UTF-8."""
     with written_beside(path) as beside:
         beside.write_text(text, encoding="utf-8")

@@ -1,11 +1,11 @@
-"""How values appear in messages to users."""
+"""Formatting of values in messages to users."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 
 def listed(values: Sequence[object], limit: int = 10) -> str:
-    """The values separated by commas; after `limit` of them, how many more there are."""
+    """The values separated by commas; beyond `limit` of them, only how many more there are."""
     shown = ", ".join(str(value) for value in values[:limit])
     return shown if len(values) <= limit else f"{shown} and {len(values) - limit} more"
 
@@ -17,10 +17,10 @@ def shown(value: object) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """An error's message on one line; the name of its class if it has none."""
+    """An error's message on one line, or the name of its class if it has none."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def duplicates(values: Iterable[object]) -> list[object]:
-    """The values that occur more than once, each listed once."""
+    """The values that occur more than once, each once."""
     return [value for value, count in Counter(values).items() if count > 1]

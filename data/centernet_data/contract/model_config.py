@@ -1,4 +1,4 @@
-"""What must be known of a model to build it and to feed it."""
+"""The configuration needed to build a model and to prepare its input."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ Resize = Literal["letterbox", "stretch"]
 class ModelConfig:
     """A model's classes, input and architecture. `image_size` is (height, width) in pixels, multiples of 32.
 
-    `hidden_channels` and `out_channels` are the widths after the three upscalings, `kernel_size` (3 or 4) is that of
-    their transposed convolutions, `head_channels` the width of each branch of the head. Raises ValueError for settings
-    that no model has.
+    `hidden_channels` and `out_channels` are the channel counts after the three upscaling layers, `kernel_size` (3 or 4)
+    is that of their transposed convolutions, and `head_channels` is the channel count of each branch of the head.
+    Raises ValueError for invalid settings.
     """
 
     classes: tuple[str, ...]
@@ -26,17 +26,17 @@ class ModelConfig:
     head_channels: int = 64
 
     def __post_init__(self):
-        require_good_settings(vars(self))
+        require_valid_settings(vars(self))
 
     @property
     def backbone_kwargs(self) -> dict:
-        """The fields of `ResnetBackbone`."""
+        """The keyword arguments of `ResnetBackbone`."""
         names = ("depth", "hidden_channels", "out_channels", "kernel_size")
         return {name: getattr(self, name) for name in names}
 
     @property
     def head_kwargs(self) -> dict:
-        """The fields of `CenterNetHead`."""
+        """The keyword arguments of `CenterNetHead`."""
         return {
             "k_in_channels": self.out_channels,
             "c_classes": len(self.classes),
@@ -44,11 +44,11 @@ class ModelConfig:
         }
 
 
-def require_good_settings(values: Mapping[str, object]) -> None:
-    """Raises ValueError, naming the setting, for a value that no model has, such as one out of a foreign file."""
+def require_valid_settings(values: Mapping[str, object]) -> None:
+    """Raises ValueError, naming the setting, for an invalid value, such as one from a file of another project."""
     for name, value in values.items():
-        if not _IS_GOOD[name](value):
-            raise ValueError(f"{name} is {value!r}")
+        if not _IS_VALID[name](value):
+            raise ValueError(f"{name} cannot be {value!r}")
 
 
 def _is_count(value: object) -> bool:
@@ -59,7 +59,7 @@ def _is_pair(value: object) -> bool:
     return isinstance(value, tuple) and len(value) == 2 and all(map(_is_count, value))
 
 
-_IS_GOOD: dict[str, Callable[[Any], bool]] = {
+_IS_VALID: dict[str, Callable[[Any], bool]] = {
     "classes": lambda value: isinstance(value, tuple) and value != () and all(isinstance(name, str) for name in value),
     "image_size": lambda value: _is_pair(value) and all(side % 32 == 0 for side in value),
     "resize": lambda value: value in get_args(Resize),

@@ -1,9 +1,10 @@
-"""How a network is trained, in both backends."""
+"""The training recipe that both backends follow."""
 
 import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from centernet_data.contract.checks import require
 from centernet_data.contract.precision import Precision, require_precision
 
 Schedule = Literal["cosine", "drops"]
@@ -13,34 +14,34 @@ Normalization = Literal["batch", "image"]
 
 @dataclass(frozen=True, kw_only=True)
 class RecipeOptions:
-    """The part of a recipe that does not depend on the length of the run. ValueError for options out of range."""
+    """The part of a recipe that does not depend on the run's length. Raises ValueError if an option is out of range."""
 
     learning_rate: float = 1e-3
-    """AdamW's highest rate, reached after the warm-up."""
+    """AdamW's peak learning rate, reached after the warm-up."""
     warmup: float = 0.05
-    """Share of the steps during which the rate rises."""
+    """Fraction of the steps over which the rate rises linearly."""
     schedule: Schedule = "cosine"
-    """How the rate then falls: along a cosine to zero, or by drops to a tenth at 90/140 of the run and to a hundredth
+    """How the rate falls after the warm-up. cosine: to zero; drops: to a tenth at 90/140 of the run and to a hundredth
     at 120/140."""
     backbone_rate: float = 1.0
-    """Factor on the rate of the ResNet, for a --pretrained one. 0 freezes it, batch normalisation included."""
+    """Factor on the ResNet's learning rate, for use with --pretrained. 0 freezes it, batch normalisation included."""
     weight_decay: float = 1e-4
-    """Decoupled weight decay, on kernels only."""
+    """Decoupled weight decay, applied to kernels only."""
     clip_norm: float = 35.0
-    """Limit on the norm of all gradients together, which metrics.jsonl records as gradient_norm."""
+    """Upper limit on the global gradient norm, which metrics.jsonl records as gradient_norm."""
     ema_decay: float = 0.999
-    """Decay of the moving average of the weights, which is what is evaluated and saved; it is lower in the first
-    steps. 0: the last weights alone."""
+    """Decay of the moving average of the weights; the average is what is evaluated and saved. The decay is lower in the
+    first steps. 0 uses the latest weights."""
     accumulate: int = 1
-    """Batches per step, whose gradients are averaged: the effect of a large batch in the memory of a small one, except
-    that batch normalisation sees the small ones."""
+    """Batches per step, with their gradients averaged: equivalent to a larger batch in less memory, except that batch
+    normalisation sees each small batch."""
     precision: Precision = "float32"
-    """Precision the network trains in. bfloat16 is for accelerators; weights, statistics and losses stay float32, and
-    so do evaluations."""
+    """Precision the network trains in. bfloat16 is for accelerators; weights, statistics, losses and evaluations stay
+    in float32."""
     remat: bool = False
-    """Recompute the ResNet's blocks during the backward pass: less memory, more time, the same result."""
+    """Recompute the ResNet's blocks in the backward pass: less memory, more time, the same result."""
     targets: Targets = "adaptive"
-    """Spread of the heatmap's peaks. adaptive: authors' formula; exact: corrected roots; fixed: one width."""
+    """Spread of the heatmap's peaks. adaptive: the authors' formula; exact: corrected roots; fixed: one width."""
 
     def __post_init__(self):
         for name in ("learning_rate", "clip_norm", "accumulate"):
@@ -57,13 +58,12 @@ class RecipeOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(RecipeOptions):
-    """AdamW with linear warm-up, a falling rate, clipped gradients and an average of the weights.
+    """AdamW with linear warm-up, a decaying rate, clipped gradients and an exponential moving average of the weights.
 
-    Steps are the optimizer's; each takes the mean gradient of `accumulate` batches. Weight decay is decoupled and
-    spares biases and batch normalisation. Detectors are made from the exponential moving average of the weights. A
-    frozen trunk normalises by its running statistics (as in DETR, with `lr_backbone` and `FrozenBatchNorm2d`). With
-    `remat` only the blocks' inputs are kept for the backward pass (arXiv:1604.06174). `targets` and `normalization` are
-    options of the loss.
+    A step is one optimizer update, which uses the mean gradient of `accumulate` batches. Weight decay is decoupled and
+    skips biases and batch normalisation. Detectors are built from the averaged weights. A frozen backbone normalises
+    with its running statistics (as in DETR, with `lr_backbone` and `FrozenBatchNorm2d`). With `remat`, only the blocks'
+    inputs are kept for the backward pass (arXiv:1604.06174). `targets` and `normalization` are options of the loss.
     """
 
     total_steps: int
@@ -71,17 +71,11 @@ class Recipe(RecipeOptions):
 
     @property
     def warmup_steps(self) -> int:
-        """The steps during which the rate rises."""
+        """The number of steps over which the rate rises."""
         return round(self.warmup * self.total_steps)
 
     @property
     def drop_steps(self) -> tuple[int, int]:
-        """The steps from which the rate is a tenth and a hundredth: epochs 90 and 120 of a run of 140, scaled to the
-        length of this one. Paper: section 5."""
+        """The steps at which the rate drops to a tenth and to a hundredth: epochs 90 and 120 of 140, scaled to the
+        run's length. Paper: section 5."""
         return math.ceil(self.total_steps * 90 / 140), math.ceil(self.total_steps * 120 / 140)
-
-
-def require(name: str, value: object, good: bool, what: str) -> None:
-    """Raises ValueError, naming the option, unless its value is `good`."""
-    if not good:
-        raise ValueError(f"--{name.replace('_', '-')} must be {what}, not {value}")

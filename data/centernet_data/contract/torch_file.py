@@ -1,4 +1,4 @@
-"""Tensors out of a .pth or .safetensors file, without torch and without running what a pickle may hold."""
+"""Reads tensors from a .pth or .safetensors file without torch and without executing code from the pickle."""
 
 import io
 import pickle
@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 from safetensors.numpy import load_file
+
+from centernet_data.contract.messages import one_line
 
 DTYPES = {
     "DoubleStorage": np.float64,
@@ -23,9 +25,9 @@ DTYPES = {
 
 
 def read_tensors(path: str | Path) -> dict[str, np.ndarray]:
-    """The state dict in a file of torch (`torch.save`, both of its formats) or of safetensors, by name.
+    """Reads a state dict, tensors by name, from a file that torch (`torch.save`, both formats) or safetensors wrote.
 
-    ValueError names the file if it is missing, damaged, or holds anything but named tensors.
+    Raises ValueError, naming the file, if it is missing, damaged, or holds anything other than named tensors.
     """
     path = Path(path)
     try:
@@ -35,11 +37,10 @@ def read_tensors(path: str | Path) -> dict[str, np.ndarray]:
             tensors = _read_zip(file) if zipfile.is_zipfile(file) else _read_legacy(file)
     except FileNotFoundError:
         raise ValueError(f"{path}: there is no such file") from None
-    except Exception as error:  # a damaged pickle is a program gone wrong: it may raise anything, MemoryError too
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{path}: not a file of named tensors ({reason})") from None
+    except Exception as error:  # a damaged pickle may raise anything, even MemoryError
+        raise ValueError(f"{path}: not a file of named tensors ({one_line(error)})") from None
     if not isinstance(tensors, dict) or not all(isinstance(t, np.ndarray) for t in tensors.values()):
-        raise ValueError(f"{path}: not a state dict: something in it is no tensor")
+        raise ValueError(f"{path}: not a state dict: it holds something that is not a tensor")
     return dict(tensors)
 
 
@@ -48,7 +49,7 @@ class _StorageType(NamedTuple):
 
 
 class _View(NamedTuple):
-    """A tensor whose storage is not read yet: the legacy format puts the numbers behind the pickle."""
+    """A tensor whose storage has not been read yet: the legacy format puts the numbers after the pickle."""
 
     storage: str
     offset: int
@@ -65,7 +66,7 @@ def _rebuild_parameter(view, *_):
 
 
 class _Unpickler(pickle.Unpickler):
-    """Knows tensors, parameters and ordered dicts, and refuses every other name."""
+    """Unpickles tensors, parameters and ordered dicts, and rejects every other name."""
 
     NAMES = {  # noqa: RUF012 (a constant)
         ("collections", "OrderedDict"): OrderedDict,
@@ -81,7 +82,7 @@ class _Unpickler(pickle.Unpickler):
         if module == "torch" and name in DTYPES:
             return _StorageType(name)
         if (module, name) not in self.NAMES:
-            raise pickle.UnpicklingError(f"it holds a {module}.{name}")
+            raise pickle.UnpicklingError(f"it contains {module}.{name}")
         return self.NAMES[module, name]
 
     def persistent_load(self, pid):
@@ -94,7 +95,7 @@ def _read_zip(file) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(file) as archive:
         folder = next((name for name in archive.namelist() if name.endswith("data.pkl")), None)
         if folder is None:
-            raise ValueError("a zip archive that torch did not write")
+            raise ValueError("a zip archive, but not one that torch wrote")
         folder = folder.removesuffix("data.pkl")
         unpickler = _Unpickler(io.BytesIO(archive.read(folder + "data.pkl")))
         views = unpickler.load()
@@ -106,7 +107,8 @@ def _read_zip(file) -> dict[str, np.ndarray]:
 
 
 def _read_legacy(file) -> dict[str, np.ndarray]:
-    """Five pickles (magic number, protocol, system, state dict, storage keys), then each storage: count, numbers."""
+    """Reads five pickles (magic number, protocol, system, state dict, storage keys), then each storage's count and
+    numbers."""
     file.seek(0)
     for _ in range(3):
         _Unpickler(file).load()
@@ -131,4 +133,4 @@ def _strided(view: _View, storage: np.ndarray) -> np.ndarray:
         raise ValueError("a tensor reaches beyond its storage")
     strides = [s * storage.itemsize for s in view.strides]
     window = np.lib.stride_tricks.as_strided(storage[view.offset :], view.shape, strides)
-    return window.astype(storage.dtype.newbyteorder("="))  # a copy: nothing is tied to the file's buffer
+    return window.astype(storage.dtype.newbyteorder("="))  # a copy, independent of the file's buffer

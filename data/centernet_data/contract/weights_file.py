@@ -4,13 +4,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from centernet_data.contract.files import written_beside
-from centernet_data.contract.model_config import ModelConfig, require_good_settings
+from centernet_data.contract.model_config import ModelConfig, require_valid_settings
 
 FORMAT = "centernet"
 
@@ -18,18 +19,18 @@ Shape = tuple[int, ...]
 
 
 def write_model_file(path: str | Path, tensors: Mapping[str, np.ndarray], config: ModelConfig) -> None:
-    """Writes `model.safetensors`. Written beside `path` and renamed, so a failure leaves what was there before."""
+    """Writes `model.safetensors` atomically: if writing fails, the previous file stays."""
     arrays = {name: np.ascontiguousarray(tensor, np.float32) for name, tensor in tensors.items()}
     with written_beside(Path(path)) as beside:
         save_file(arrays, beside, metadata={"format": FORMAT, "config": json.dumps(asdict(config))})
 
 
 def read_model_file(path: str | Path) -> tuple[dict[str, np.ndarray], ModelConfig]:
-    """Tensors by their torch names, and the configuration. Raises ValueError if it is not a model of this project."""
+    """Reads the tensors, by torch name, and the configuration. Raises ValueError unless this project wrote the file."""
     try:
         with safe_open(path, "numpy") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a file is no dict)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except FileNotFoundError:
         raise ValueError(f"{path}: there is no such model file") from None
     except (SafetensorError, OSError) as error:
@@ -43,22 +44,27 @@ def _parse_config(path: str | Path, metadata: Mapping[str, str]) -> ModelConfig:
     try:
         values = json.loads(metadata["config"])
         if not isinstance(values, dict):
-            raise ValueError("it is not an object with named values")
+            raise ValueError("not a JSON object")
         if unknown := values.keys() - {field.name for field in fields(ModelConfig)}:
             raise ValueError(f"unknown settings {sorted(unknown)}")
-        settings = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-        require_good_settings(settings)
+        settings: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+        }
+        require_valid_settings(settings)
         return ModelConfig(**settings)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: its configuration cannot be read ({error})") from None
 
 
 def check_tensors(expected: Mapping[str, Shape], found: Mapping[str, Shape], path: str | Path) -> None:
-    """Raises ValueError, naming a missing, extra or misshapen tensor. Both arguments map torch names to shapes."""
-    for names, what in ((expected.keys() - found.keys(), "lacks"), (found.keys() - expected.keys(), "has unknown")):
+    """Raises ValueError, naming the tensor, if one is missing, unknown or of the wrong shape.
+
+    `expected` and `found` map torch names to shapes.
+    """
+    for names, what in ((expected.keys() - found.keys(), "missing"), (found.keys() - expected.keys(), "unknown")):
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise ValueError(f"{path}: it {what} tensor {min(names)}{more}")
+            raise ValueError(f"{path}: {what} tensor {min(names)}{more}")
     for name, shape in expected.items():
         if tuple(found[name]) != tuple(shape):
             raise ValueError(f"{path}: tensor {name} has shape {tuple(found[name])}, the model needs {tuple(shape)}")

@@ -1,1 +1,1 @@
-"""What may be wrong with a data set, and how much of it the network can express."""
+"""Checks a data set for mistakes, and measures how much of it the network can express."""

@@ -1,9 +1,7 @@
-"""The dataset doctor: all that can be said against a data set before anything is trained on it."""
+"""The dataset doctor: finds everything wrong with a data set before anything is trained on it."""
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,18 +22,17 @@ from centernet_data.doctor.findings import (
     size_findings,
 )
 from centernet_data.evaluation import average_precision, without_nan
-from centernet_data.imaging.decoding import exif_orientation
+from centernet_data.imaging.decoding import decoding_threads, exif_orientation
 from centernet_data.readers.errors import Collect
 from centernet_data.source import open_dataset, require_trainable, split_names
 
-MEDIUM, LARGE = 32**2, 96**2  # pixels² from which on COCO calls an object so
-
+MEDIUM, LARGE = 32**2, 96**2  # COCO's lower limits of medium and large objects, in pixels²
 
 Progress = Callable[[Iterable["Look"], str, int], Iterable["Look"]]
 
 
 class Look(NamedTuple):
-    """What opening one picture showed: a hash of its pixels, or why there are none; and how it says it is turned."""
+    """The result of opening one picture: a hash of its pixels, or the error, and its EXIF orientation."""
 
     digest: str | None
     error: str | None
@@ -43,7 +40,7 @@ class Look(NamedTuple):
 
 
 class Audit(NamedTuple):
-    """What there is to say of a data set: its splits, their numbers by name, and the findings, errors first."""
+    """The result for a data set: its splits, their numbers by split name, and the findings, errors first."""
 
     splits: list[Split]
     numbers: dict[str, dict]
@@ -51,10 +48,10 @@ class Audit(NamedTuple):
 
 
 def audit(data: str, hw: tuple[int, int], resize: Resize, progress: Progress | None = None) -> Audit:
-    """Reads a whole data set and opens every picture of it.
+    """Reads a whole data set and opens every picture in it.
 
-    `hw` and `resize` are those of the network's input. `progress(looks, split, total)` may wrap the iterator over the
-    pictures of a split. Raises ValueError if `data` is not a data set at all.
+    `hw` and `resize` are the network's input size and how pictures are fitted into it. `progress(looks, split, total)`
+    may wrap the iterator over a split's pictures. Raises ValueError if `data` is not a data set at all.
     """
     splits, findings = audit_splits(data)
     digests, numbers = {}, {}
@@ -69,7 +66,10 @@ def audit(data: str, hw: tuple[int, int], resize: Resize, progress: Progress | N
 
 
 def audit_splits(data: str) -> tuple[list[Split], list[Finding]]:
-    """Every split that can be opened, and what its reader has to say, of all records. ValueError for no data set."""
+    """Opens every split that can be opened, and collects the readers' findings about all records.
+
+    Raises ValueError if `data` is not a data set at all.
+    """
     splits, errors = [], Collect()
     for name in split_names(data):
         with errors:
@@ -86,7 +86,7 @@ def audit_splits(data: str) -> tuple[list[Split], list[Finding]]:
 
 
 def _as_annotated(split: str, sample: Sample, classes: Sequence[str]) -> AnnotatedPicture:
-    """The next best thing where a data set does not keep what was annotated: the boxes made from it."""
+    """The sample's boxes as annotations, for data sets that do not keep the raw annotations."""
     corners = cyxhw_to_xyxy(sample.objects[:, :4]).tolist()
     boxes = [
         AnnotatedBox(tuple(box), classes[int(label)], where=f"[{split}]: {sample.name}: object {number}")
@@ -96,7 +96,7 @@ def _as_annotated(split: str, sample: Sample, classes: Sequence[str]) -> Annotat
 
 
 def look_at_pictures(split: Split, progress: Progress | None = None) -> list[Look]:
-    """Opens every picture of a split once."""
+    """Opens every picture of a split once, in several threads."""
 
     def look(index: int) -> Look:
         orientation = 1
@@ -109,24 +109,25 @@ def look_at_pictures(split: Split, progress: Progress | None = None) -> list[Loo
         digest.update(str(picture.shape).encode())
         return Look(digest.hexdigest(), None, orientation)
 
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    with decoding_threads() as pool:
         looks = pool.map(look, range(len(split.samples)))
         return list(progress(looks, split.name, len(split.samples)) if progress else looks)
 
 
 def picture_findings(split: Split, looks: Sequence[Look]) -> Iterator[Finding]:
-    """Pictures that are missing, damaged or not of their annotated size, and those that EXIF turns."""
+    """Finds pictures that are missing, damaged or not of their annotated size, and those that EXIF rotates."""
     for index, (picture, look) in enumerate(zip(split.pictures, looks, strict=True)):
         if look.error:
-            yield Finding("error", "picture of no use", look.error, split.name, index)
+            yield Finding("error", "unusable picture", look.error, split.name, index)
         if look.orientation != 1:
-            turned = f"{picture.path}: it is shown turned, as its EXIF orientation {look.orientation} says"
-            message = f"{turned}; its boxes must be those of the turned picture"
+            rotated = f"{picture.path}: it is shown rotated, by its EXIF orientation {look.orientation}"
+            message = f"{rotated}; its boxes must refer to the rotated picture"
             yield Finding("warning", "EXIF rotation", message, split.name, index)
 
 
 def split_numbers(split: Split, parts: Sequence[Expressible]) -> dict:
-    """The counts of a split, by COCO's sizes and by class, and the average precision of its truth as expressed."""
+    """Counts a split by COCO's sizes and by class, and computes the average precision of its truth as the network can
+    express it."""
     samples, classes = split.samples, split.dataset.classes
     sizes = _by_class_and_size(samples, len(classes))
     pictures = sum((np.bincount(np.unique(s.objects[:, 4]).astype(int), minlength=len(classes)) for s in samples), 0)
@@ -159,7 +160,7 @@ def _named(row: np.ndarray) -> dict[str, int]:
 
 
 def _in_order(findings: Sequence[Finding]) -> list[Finding]:
-    """Errors first, and none twice: two splits may show the same record."""
+    """Sorts errors first and drops duplicates, because two splits may have the same record."""
     first: dict[str, Finding] = {}
     for finding in findings:
         first.setdefault(finding.message, finding)

@@ -1,4 +1,4 @@
-"""How much of the truth the network could say at all: objects encoded into cells and decoded again, without error."""
+"""How much of the truth the network can express at all: encodes objects into cells and decodes them without error."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,30 +11,30 @@ from centernet_data.contract.model_config import Resize
 from centernet_data.dataset import Sample
 from centernet_data.imaging.geometry import fit, move_objects
 
-LEAST_SIDE = 1.0  # pixels: what is less high or wide in the input has vanished from it
+LEAST_SIDE = 1.0  # pixels of the input; an object with a shorter side has vanished
 
 
 @dataclass(frozen=True)
 class Expressible:
-    """What becomes of one picture's objects, in their order, when the picture is fitted into the network's input."""
+    """The effect on one picture's objects, in order, of fitting the picture into the network's input."""
 
     vanished: Bool[np.ndarray, "n"]
-    """Less than a pixel high or wide there."""
+    """Less than a pixel high or wide in the input."""
     under_a_cell: Bool[np.ndarray, "n"]
-    """Less than a cell high or wide there."""
+    """Less than a cell high or wide in the input."""
     shared: Bool[np.ndarray, "n"]
-    """Centred in the cell of another that is listed before, whose size and offset stand there."""
+    """Centred in the same cell as an object listed earlier, whose size and offset the cell holds."""
     beyond_the_best: Bool[np.ndarray, "n"]
-    """With a cell of its own, but past the best 100."""
+    """Has its own cell, but is not among the best 100."""
     decoded: Float[np.ndarray, "m 6"]
-    """What decoding the perfect map gives, in the picture's own pixels."""
+    """The objects decoded from the perfect output map, in the picture's own pixels."""
 
 
 def express(sample: Sample, input_hw: tuple[int, int], resize: Resize) -> Expressible:
-    """Encodes a picture's objects as targets are, and decodes them as points are, both without an error.
+    """Encodes a picture's objects as training targets and decodes them as the network's output, without error.
 
-    A cell says for each class whether an object is centred there, and for all classes together one offset and one
-    size: those of the first listed. All scores are 1, and ties go by class, then y, then x.
+    For each class a cell says whether an object's centre is in it. All classes of a cell share one offset and one size,
+    those of the object listed first. All scores are 1; ties are broken by class, then y, then x.
     """
     objects = sample.objects
     moved = move_objects(objects, fit((sample.height, sample.width), input_hw, resize))
@@ -55,18 +55,18 @@ def _cells(moved: Float[np.ndarray, "n 6"], input_hw: tuple[int, int]) -> Int[np
 
 
 def _first_in_cell(cells: Int[np.ndarray, "n 2"]) -> Int[np.ndarray, "n"]:
-    """For each object the first listed one of its cell."""
+    """The index, for each object, of the first object in its cell."""
     _, first, cell = np.unique(cells, axis=0, return_index=True, return_inverse=True)
     return first[cell.reshape(-1)]
 
 
 def _peaks(cells: Int[np.ndarray, "n 2"], labels: Float[np.ndarray, "n"]) -> Int[np.ndarray, "m"]:
-    """One object for each class of each cell, in the order in which decoding breaks ties: class, y, x."""
+    """One object per class and cell, in the order in which decoding breaks ties: class, y, x."""
     _, index = np.unique(np.column_stack([labels.astype(int), cells]), axis=0, return_index=True)
     return index
 
 
 def summary(parts: Sequence[Expressible]) -> dict[str, int]:
-    """How many objects of a data set each of these befalls."""
+    """The number of objects in a data set affected in each way."""
     names = ("vanished", "under_a_cell", "shared", "beyond_the_best")
     return {name: int(sum(getattr(part, name).sum() for part in parts)) for name in names}

@@ -1,4 +1,4 @@
-"""What may be wrong with a data set: one check a function, each telling its findings in one line."""
+"""Checks for mistakes in a data set: one function per check, one line per finding."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -16,16 +16,16 @@ from centernet_data.doctor.expressible import Expressible
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
-TOLERANCE = 1.0  # pixels by which a box may reach beyond its picture: annotation tools round
-NEARLY_THE_SAME, EQUAL = 0.8, 0.999  # IoU of two boxes of a class from which on one is likely a slip
-# Shares of a data set's boxes from which on its sizes are taken for corners; of boxes that are right next to none
-# reach beyond, and of those that are read wrongly about half.
+TOLERANCE = 1.0  # pixels that a box may extend beyond its picture, because annotation tools round
+NEARLY_THE_SAME, EQUAL = 0.8, 0.999  # least IoU of two boxes at which one is likely a mistake
+# Least shares of a data set's boxes at which its sizes are taken for corners. Of correct boxes hardly any extend beyond
+# their picture; of misread ones about half do.
 FIT_AS_CORNERS, REACH_BEYOND, FEWEST_BOXES = 0.95, 0.2, 5
 
 
 class Finding(NamedTuple):
-    """An error is what training refuses, or what makes its result meaningless; a warning is what is likely not meant;
-    a note may surprise. `message` names the file and the record; `picture` is its index in the split."""
+    """A finding. An error is refused by training or makes its result meaningless; a warning is probably unintended; a
+    note may be surprising. `message` names the file and the record; `picture` is the picture's index in the split."""
 
     severity: Severity
     kind: str
@@ -36,7 +36,7 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True)
 class Split:
-    """An opened split: of picture i `samples[i]` is what training gets, and `pictures[i]` what was annotated."""
+    """An opened split. `samples[i]` is what training gets for picture i, and `pictures[i]` is what was annotated."""
 
     name: str
     dataset: Dataset
@@ -45,16 +45,16 @@ class Split:
 
 
 def box_findings(split: Split) -> Iterator[Finding]:
-    """Boxes that reach beyond their picture, have no area in it, or are there twice."""
+    """Finds boxes that extend beyond their picture, have no area in it, or are duplicates."""
     for index, picture in enumerate(split.pictures):
         for box in picture.boxes:
             if wrong := _wrong_place(box, picture):
                 yield Finding("warning", wrong[0], f"{box.where}: {wrong[1]}", split.name, index)
-        for message in _given_twice(picture.boxes):
-            yield Finding("warning", "box given twice", message, split.name, index)
+        for message in _duplicate_boxes(picture.boxes):
+            yield Finding("warning", "duplicate box", message, split.name, index)
 
 
-def _given_twice(boxes: Sequence[AnnotatedBox]) -> Iterator[str]:
+def _duplicate_boxes(boxes: Sequence[AnnotatedBox]) -> Iterator[str]:
     boxes = [box for box in boxes if not box.ignored]
     overlaps = np.triu(_overlaps(np.array([box.corners for box in boxes], float).reshape(-1, 4)), 1)
     for first, second in np.argwhere(overlaps >= NEARLY_THE_SAME):
@@ -64,13 +64,13 @@ def _given_twice(boxes: Sequence[AnnotatedBox]) -> Iterator[str]:
         elif overlap > EQUAL:
             labels = f"{box.label} here, {other.label} there"
         else:
-            continue  # two things of different kinds may well fill the same place, nearly
+            continue  # things of different classes may well fill nearly the same place
         same = "the same box as" if overlap > EQUAL else f"nearly the same box (IoU {overlap:.2f}) as"
         yield f"{box.where}: {same} {other.where.rpartition(': ')[2]}, {labels}"
 
 
 def _overlaps(corners: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "n n"]:
-    """The IoU of each box with each; 0 where one has no area."""
+    """The IoU of each pair of boxes; 0 if one has no area."""
     low, high = corners[:, :2], corners[:, 2:]
     inside = np.minimum(high[:, None], high) - np.maximum(low[:, None], low)
     both = np.maximum(inside, 0).prod(axis=2)
@@ -86,14 +86,14 @@ def _wrong_place(box: AnnotatedBox, picture: AnnotatedPicture) -> tuple[str, str
     if x_max <= x_min or y_max <= y_min:
         return "box without area", f"its box has no area and is left out: {shown}"
     if x_max <= 0 or y_max <= 0 or x_min >= picture.width or y_min >= picture.height:
-        return "box outside its picture", f"its box lies outside the picture of {size} and is left out: {shown}"
+        return "box outside its picture", f"its box is outside the picture of {size} and is left out: {shown}"
     beyond = _beyond(box, picture)
     if beyond <= TOLERANCE:
         return None
-    hint = "; its width and height would fit as the lower right corner" if _fits_as_corners(box, picture) else ""
+    hint = "; its width and height would fit as its lower right corner" if _fits_as_corners(box, picture) else ""
     return (
         "box beyond its picture",
-        f"its box is clipped, by {beyond:g} pixels, to the picture of {size}: {shown}{hint}",
+        f"its box is clipped by {beyond:g} pixels, to the picture of {size}: {shown}{hint}",
     )
 
 
@@ -110,7 +110,7 @@ def _fits_as_corners(box: AnnotatedBox, picture: AnnotatedPicture) -> bool:
 
 
 def format_findings(split: Split) -> Iterator[Finding]:
-    """Signs that all boxes were written in another format than the one they are read in."""
+    """Finds signs that all boxes were written in a different format from the one they are read in."""
     pairs = [(box, picture) for picture in split.pictures for box in picture.boxes]
     if len(pairs) < FEWEST_BOXES:
         return
@@ -120,43 +120,43 @@ def format_findings(split: Split) -> Iterator[Finding]:
         yield Finding(
             "error",
             "corners written as sizes",
-            f"[{split.name}]: the boxes look like x_min, y_min, x_max, y_max, but are read as x, y, width, height: so "
-            f"{beyond} of {len(pairs)} reach beyond their picture, and as corners {fitting} would lie inside it",
+            f"[{split.name}]: the boxes look like x_min, y_min, x_max, y_max, but are read as x, y, width, height: as "
+            f"such, {beyond} of {len(pairs)} extend beyond their picture; as corners, {fitting} would be inside it",
             split.name,
         )
     if all(min(box.corners) >= 0 and max(box.corners) <= 1 for box, _ in pairs):
         yield Finding(
             "error",
             "fractions written as pixels",
-            f"[{split.name}]: all {len(pairs)} boxes lie within the first pixel of their picture: they look like "
+            f"[{split.name}]: all {len(pairs)} boxes are within the first pixel of their picture: they look like "
             "fractions of its width and height, but are read as pixels",
             split.name,
         )
 
 
-_ABSENT: dict[str, tuple[Severity, str]] = {"train": ("warning", "nothing can be learnt of them")}
+_ABSENT: dict[str, tuple[Severity, str]] = {"train": ("warning", "the network cannot learn them")}
 
 
 def class_findings(split: Split) -> Iterator[Finding]:
-    """Classes that the split holds no object of."""
+    """Finds classes without objects in the split."""
     present = {int(label) for sample in split.samples for label in sample.objects[:, 4]}
     absent = [name for index, name in enumerate(split.dataset.classes) if index not in present]
     if absent and split.samples:
         severity, effect = _ABSENT.get(split.name, ("note", "average precision leaves them out"))
         count = f"{len(absent)} of {len(split.dataset.classes)} classes"
-        message = f"[{split.name}]: {count} have no object, and {effect}: {listed(absent)}"
+        message = f"[{split.name}]: {count} have no objects, and {effect}: {listed(absent)}"
         yield Finding(severity, "class without objects", message, split.name)
 
 
 def size_findings(split: Split, parts: Sequence[Expressible], input_hw: tuple[int, int]) -> Iterator[Finding]:
-    """Objects that the network cannot say at an input of `input_hw`, counted for each picture."""
+    """Finds objects that the network cannot express with an input of `input_hw`, counted per picture."""
     at = f"at an input of {input_hw[1]} x {input_hw[0]}"
     for index, part in enumerate(parts):
         picture, total = f"[{split.name}]: {split.samples[index].name}", len(part.shared)
         for kind, which, what in (
             ("object vanishes", part.vanished, "less than a pixel high or wide"),
-            ("objects share a cell", part.shared, "in the cell of another (a cell can say but one size)"),
-            ("too many objects", part.beyond_the_best, f"past the best {MOST_DETECTIONS} that are returned"),
+            ("objects share a cell", part.shared, "in the cell of another object (a cell holds only one size)"),
+            ("too many objects", part.beyond_the_best, f"beyond the {MOST_DETECTIONS} that a detector returns"),
         ):
             if which.any():
                 first = _spoken(split.samples[index].objects[which.argmax()], split.dataset.classes)
@@ -176,7 +176,7 @@ def _be(which: np.ndarray) -> str:
 
 
 def content_findings(splits: Sequence[Split], hashes: dict[str, Sequence[str | None]]) -> Iterator[Finding]:
-    """Pictures whose pixels are there twice: within a split, or in two of them. `hashes` are those of each split."""
+    """Finds pictures with the same pixels, within a split or in two splits. `hashes` has each split's, by its name."""
     places: dict[str, list[tuple[Split, int]]] = defaultdict(list)
     for split in splits:
         for index, digest in enumerate(hashes[split.name]):
@@ -187,7 +187,7 @@ def content_findings(splits: Sequence[Split], hashes: dict[str, Sequence[str | N
         for other, index in others:
             one, two = (f"[{s.name}] {s.samples[i].name}" for s, i in ((other, index), (first, first_index)))
             if other is first:
-                yield Finding("warning", "picture there twice", f"{one}: the same pixels as {two}", other.name, index)
+                yield Finding("warning", "duplicate picture", f"{one}: the same pixels as {two}", other.name, index)
             else:
-                message = f"{one}: the same pixels as {two}, so its truth is known from there"
+                message = f"{one}: the same pixels as {two}, so the two splits share its objects"
                 yield Finding("error", f"[{first.name}] and [{other.name}] overlap", message, other.name, index)

@@ -1,4 +1,4 @@
-"""The sheet of a data set's pictures with their boxes, the most suspicious first."""
+"""Draws a sheet of a data set's pictures with their boxes, the most suspicious first."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -7,15 +7,15 @@ import numpy as np
 from PIL import Image
 
 from centernet_data.doctor.findings import Finding, Split
-from centernet_data.imaging.decoding import decode_image
-from centernet_data.imaging.drawing import Tile, contact_sheet
+from centernet_data.imaging.decoding import decode_picture
+from centernet_data.imaging.pages import Tile, contact_sheet
 
 PICTURES_SHOWN = 24
-WEIGHTS = {"error": 100, "warning": 10, "note": 0}  # how suspicious a picture with such a finding is
+WEIGHTS = {"error": 100, "warning": 10, "note": 0}  # how suspicious each finding makes its picture
 
 
 def draw_sheet(splits: Sequence[Split], findings: Sequence[Finding], seed: int) -> Image.Image:
-    """Small pictures with their boxes: the most suspicious first, then others drawn by the seed."""
+    """Draws small pictures with their boxes: the most suspicious first, then others chosen at random by `seed`."""
     kinds = defaultdict(Counter)
     for finding in findings:
         if finding.picture is not None:
@@ -39,9 +39,9 @@ def _tile(split: Split, index: int, kinds: Counter) -> Tile:
     sample, dataset = split.samples[index], split.dataset
     what = ", ".join(kind if count == 1 else f"{kind} ({count})" for (_, kind), count in kinds.items())
     try:
-        content = dataset.content(index)  # so that a picture of another size than annotated can be shown too
-        image = dataset.picture(index) if content is None else decode_image(content, sample.name)
-    except ValueError:  # a finding says why
-        image = None
+        content = dataset.content(index)  # decoded here, so that pictures not of their annotated size are shown too
+        picture = dataset.picture(index) if content is None else decode_picture(content, sample.name)
+    except ValueError:  # a finding gives the reason
+        picture = None
     objects = np.concatenate([sample.objects, sample.ignored])
-    return image, objects, dataset.classes, f"{split.name}: {sample.name}", what
+    return picture, objects, dataset.classes, f"{split.name}: {sample.name}", what

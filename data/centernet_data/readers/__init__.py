@@ -1,1 +1,1 @@
-"""Readers of data sets, one file a format."""
+"""Readers of data sets, one file per format."""

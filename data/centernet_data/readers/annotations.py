@@ -1,4 +1,4 @@
-"""What the readers of annotations share: from boxes as they were annotated to samples, classes and notes."""
+"""The readers' shared steps: turn annotated boxes into samples, and collect classes and notes."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,17 +12,18 @@ from centernet_data.contract.messages import duplicates, listed
 from centernet_data.dataset import AnnotatedPicture, PictureDataset, Sample
 from centernet_data.readers.errors import RAISE, ErrorPolicy
 
-CROWD, DIFFICULT = "crowd regions", "difficult objects"  # what COCO's and VOC's ignored boxes are called
+CROWD, DIFFICULT = "crowd regions", "difficult objects"  # names of COCO's and VOC's ignored boxes
 
 
 def dataset_of(
     pictures: Iterable[AnnotatedPicture], classes: Sequence[str], annotations: Path, errors: ErrorPolicy = RAISE
 ) -> PictureDataset:
-    """The pictures, in their order, with the boxes of `classes`; a class's index is its place in `classes`.
+    """Builds a data set of the pictures, in order, with their boxes of `classes`. A class's index is its position in
+    `classes`.
 
-    Boxes are clipped to their picture. Empty ones and those of other classes are left out; `notes` count these and
-    the ignored ones. Raises ValueError, naming `annotations`, if picture files are missing; where errors are collected,
-    whoever reads on opens every file, and says of each what is wrong.
+    Clips boxes to their picture. Leaves out empty boxes and those of other classes; `notes` count these and the ignored
+    ones. Raises ValueError, naming `annotations`, if picture files are missing. Does not look for them when errors are
+    collected: the caller then opens every file and reports what is wrong with each.
     """
     counts: Counter[str] = Counter()
     indices = {name: index for index, name in enumerate(classes)}
@@ -41,10 +42,10 @@ def dataset_of(
 def objects_from_corners(
     corners: Float[np.ndarray, "n 4"], class_indices: Sequence[int], height: int, width: int
 ) -> tuple[Float[np.ndarray, "n 6"], Float[np.ndarray, "n"]]:
-    """Rows of (y_centre, x_centre, height, width, class, confidence 1) and their areas, in pixels and pixels².
+    """Builds rows of (y_centre, x_centre, height, width, class, confidence 1), in pixels, and their areas in pixels².
 
-    `corners` are rows of (x_min, y_min, x_max, y_max), clipped here to the picture of `height` x `width`. A box with
-    nothing inside the picture keeps its row and has the area 0.
+    `corners` are rows of (x_min, y_min, x_max, y_max); they are clipped to the picture of `height` x `width`. A box
+    entirely outside keeps its row, with an area of 0.
     """
     boxes = xyxy_to_cyxhw(clip_xyxy(corners, height, width))
     labels, ones = np.asarray(class_indices, float), np.ones(len(corners))
@@ -54,9 +55,11 @@ def objects_from_corners(
 def real_and_ignored(
     clipped_areas: Float[np.ndarray, "n"], flags: Mapping[str, Bool[np.ndarray, "n"]], counts: Counter[str]
 ) -> tuple[Bool[np.ndarray, "n"], Bool[np.ndarray, "n"]]:
-    """Which boxes are a sample's `objects`, and which its `ignored`: those with a flag. Empty boxes are neither.
+    """Masks of the boxes that become a sample's `objects`, and of those that become `ignored`: the boxes with a flag.
+    Empty boxes are neither.
 
-    `flags` are by what such boxes are called. What is not trained on is counted in `counts`, by the notes' words.
+    `flags` maps the name of a kind of ignored box to its mask. Adds to `counts` the boxes that are not trained on, by
+    the notes' wording.
     """
     full = clipped_areas > 0
     for kind, flagged in flags.items():
@@ -67,15 +70,16 @@ def real_and_ignored(
 
 
 def chosen_classes(available: Sequence[str], wanted: Sequence[str] | None, where: Path) -> tuple[str, ...]:
-    """`wanted` in its order, or all that are `available`. ValueError, naming `where`, for unknown or repeated names."""
+    """The `wanted` classes, in that order, or all `available` ones. Raises ValueError, naming `where`, for unknown or
+    repeated names."""
     if not available:
-        raise ValueError(f"{where}: there are no classes in it")
+        raise ValueError(f"{where}: there are no classes")
     if wanted is None:
         return tuple(available)
     if not wanted:
         raise ValueError(f"{where}: the list of wanted classes is empty")
     if repeated := duplicates(wanted):
-        raise ValueError(f"{where}: classes wanted more than once: {listed(repeated)}")
+        raise ValueError(f"{where}: duplicate classes: {listed(repeated)}")
     if unknown := [name for name in wanted if name not in set(available)]:
         raise ValueError(f"{where}: no such class: {listed(unknown)}; there are: {listed(available)}")
     return tuple(wanted)
@@ -90,7 +94,7 @@ def _sample(picture: AnnotatedPicture, indices: dict[str, int], counts: Counter[
     areas = np.where(np.isnan(given_areas), clipped_areas, given_areas)
     kinds = {box.ignored for box in boxes if box.ignored}
     flags = {kind: np.array([box.ignored == kind for box in boxes], bool) for kind in kinds}
-    counts["objects left out because their class was not asked for"] += len(picture.boxes) - len(boxes)
+    counts["objects left out because their class was not selected"] += len(picture.boxes) - len(boxes)
     real, ignored = real_and_ignored(clipped_areas, flags, counts)
     return Sample(picture.name, picture.height, picture.width, rows[real], areas[real], rows[ignored])
 
@@ -99,5 +103,5 @@ def _require_files(paths: Sequence[Path], annotations: Path) -> None:
     missing = [path for path in paths if not path.is_file()]
     if missing:
         raise ValueError(
-            f"{annotations}: {len(missing)} of {len(paths)} pictures are missing, the first is {missing[0]}"
+            f"{annotations}: {len(missing)} of {len(paths)} pictures are missing; the first is {missing[0]}"
         )

@@ -1,4 +1,4 @@
-"""Data sets annotated in COCO's JSON."""
+"""Reads data sets annotated in COCO's JSON format."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
@@ -15,13 +15,13 @@ from centernet_data.readers.json_records import Record, area, box_corners, pictu
 def read_coco(
     images: Path, annotations: Path, classes: Sequence[str] | None = None, errors: ErrorPolicy = RAISE
 ) -> PictureDataset:
-    """The pictures of a COCO file, in its order, with or without objects.
+    """Reads the pictures of a COCO file, in its order, including those without objects.
 
-    `images` is the folder that the file's `file_name`s start from. A class's index is its place in `classes`, or
-    without these in the file's `categories`; the ids may have gaps. Crowds go to `ignored`. Boxes are clipped to
-    their picture; `areas` are the file's (there, the area of the outline), or else those of the clipped boxes.
-    ValueError, naming the file and the record, for whatever is missing, malformed or contradictory; what is wrong
-    with one record alone goes to `errors`.
+    The file's `file_name`s are relative to the folder `images`. A class's index is its position in `classes` if given,
+    otherwise in the file's `categories`; the ids may have gaps. Crowds become `ignored`. Boxes are clipped to their
+    picture; `areas` are the file's (the areas of the outlines), or the clipped boxes' where the file has none. Raises
+    ValueError, naming the file and the record, for anything missing, malformed or inconsistent; mistakes in single
+    records go to `errors`.
     """
     content = read_json(annotations, "COCO")
     image_records, box_records, category_records = (
@@ -32,13 +32,13 @@ def read_coco(
     images_by_id = by_id(image_records, errors)
     boxes = _boxes_by_image(box_records, images_by_id, names, errors)
     if not images.is_dir():
-        raise ValueError(f"{images}: the folder of the pictures does not exist")
+        raise ValueError(f"{images}: the folder of pictures does not exist")
     pictures = _pictures(images, images_by_id, boxes, errors)
     return dataset_of(pictures, chosen, annotations, errors)
 
 
 def read_records(content: Record, key: str, path: Path, errors: ErrorPolicy = RAISE) -> list[Record]:
-    """The "images", "annotations" or "categories" of a COCO file, whichever `key` says."""
+    """The records of a COCO file under `key`: "images", "annotations" or "categories"."""
     singular = {"images": "image", "annotations": "annotation", "categories": "category"}[key]
     records = []
     for index, values in enumerate(content.get(key, list)):
@@ -53,13 +53,13 @@ def _has_id(values: object) -> bool:
 
 
 def by_id(records: Sequence[Record], errors: ErrorPolicy = RAISE) -> dict[int | str, Record]:
-    """The records by their ids, which must not repeat."""
+    """The records by id. Duplicate ids go to `errors`."""
     found = {}
     for record in records:
         with errors:
             key = record.get("id", (int, str))
             if key in found:
-                raise record.error("this id is there twice")
+                raise record.error("duplicate id")
             found[key] = record
     return found
 
@@ -70,12 +70,12 @@ def _category_names(records: Sequence[Record], path: Path, errors: ErrorPolicy) 
         with errors:
             name = record.get("name", str)
             repeated = name in names.values()
-            names[key] = name  # kept even so, for else every box of this category would be one more mistake
+            names[key] = name  # kept, or every box of this category would be reported too
             if repeated:
-                raise record.error(f"the name '{name}' is there twice")
+                raise record.error(f"duplicate name '{name}'")
     if gaps := _gaps([key for key in names if isinstance(key, int)]):
         errors.remark(
-            f"{path}: the category ids leave out {listed(gaps)}; a class's index is its place in the file, not its id"
+            f"{path}: the category ids skip {listed(gaps)}; a class's index is its position in the file, not its id"
         )
     return names
 

@@ -1,4 +1,4 @@
-"""Data sets annotated in COCO-Text's JSON, version 2: words in COCO's photographs (arXiv:1601.07140)."""
+"""Reads data sets annotated in COCO-Text's JSON format, version 2: words in COCO's photographs (arXiv:1601.07140)."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -25,19 +25,19 @@ def read_cocotext(
     least_area: float = LEAST_AREA,
     errors: ErrorPolicy = RAISE,
 ) -> PictureDataset:
-    """The pictures of a COCO-Text file whose 'set' is `split`, in its order, with or without words.
+    """Reads the pictures of a COCO-Text file whose 'set' is `split`, in its order, including those without words.
 
-    `images` is the folder of COCO's train2014. All words are of the class "text", unless `classes` names some of the
-    file's own: "machine printed", "handwritten", "others". Words go to `ignored` if they are illegible (unless
-    `ignore_illegible` is false) or smaller than the share `least_area` of their picture, which is measured on the box
-    inside the picture. `areas` are the file's. Pictures that are not in the folder are left out; `notes` count all of
-    this. ValueError, naming the file and the record, for whatever is missing, malformed or contradictory, and if none
-    of the pictures is there; what is wrong with one record alone goes to `errors`.
+    `images` is the folder of COCO's train2014. All words have the class "text", unless `classes` names some of the
+    file's own: "machine printed", "handwritten", "others". Illegible words become `ignored` (unless `ignore_illegible`
+    is false), and so do words whose box, clipped to the picture, covers less than the share `least_area` of it. `areas`
+    are the file's. Pictures missing from the folder are left out; `notes` count all of this. Raises ValueError, naming
+    the file and the record, for anything missing, malformed or inconsistent, and if all pictures are missing; mistakes
+    in single records go to `errors`.
     """
     content = read_json(annotations, "COCO-Text")
     image_records, word_records = (_records(content, key, annotations, errors) for key in ("imgs", "anns"))
     if not images.is_dir():
-        raise ValueError(f"{images}: the folder of the pictures does not exist")
+        raise ValueError(f"{images}: the folder of pictures does not exist")
     by_class = classes is not None and tuple(classes) != ONE_CLASS
     chosen = chosen_classes(WORD_CLASSES, classes, annotations) if by_class else ONE_CLASS
     words = _words_by_image(word_records, image_records, errors)
@@ -50,7 +50,7 @@ def read_cocotext(
                 with errors:
                     boxes.append(_box(word, height, width, by_class, ignore_illegible, least_area))
             pictures.append(AnnotatedPicture(name, images / name, height, width, boxes))
-    return _dataset_of_those_there(pictures, chosen, images, annotations, errors)
+    return _dataset_of_existing(pictures, chosen, images, annotations, errors)
 
 
 def _records(content: Record, section: str, path: Path, errors: ErrorPolicy) -> dict[str, Record]:
@@ -106,15 +106,15 @@ def _one_of(word: Record, key: str, values: Sequence[str]) -> str:
     return value
 
 
-def _dataset_of_those_there(
+def _dataset_of_existing(
     pictures: Sequence[AnnotatedPicture], classes: Sequence[str], images: Path, annotations: Path, errors: ErrorPolicy
 ) -> PictureDataset:
-    there = [picture for picture in pictures if picture.path.is_file()]
-    if pictures and not there:
+    existing = [picture for picture in pictures if picture.path.is_file()]
+    if pictures and not existing:
         raise ValueError(
-            f"{annotations}: none of its {len(pictures)} pictures is in {images}, the first is {pictures[0].name}"
+            f"{annotations}: none of its {len(pictures)} pictures is in {images}; the first is {pictures[0].name}"
         )
-    dataset = dataset_of(there, classes, annotations, errors)
-    missing = len(pictures) - len(there)
+    dataset = dataset_of(existing, classes, annotations, errors)
+    missing = len(pictures) - len(existing)
     note = (f"pictures left out because they are not in {images}: {missing}",) if missing else ()
     return replace(dataset, notes=(*dataset.notes, *note))

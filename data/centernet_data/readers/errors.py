@@ -1,4 +1,4 @@
-"""What a reader does about a mistake in one record: raise it, as training must, or collect it and read on."""
+"""Policies for a mistake in a single record: raise it, as training must, or collect it and continue reading."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from types import TracebackType
 
 
 class ErrorPolicy:
-    """A reader reads each record under `with errors:`. This policy lets the first ValueError propagate."""
+    """A reader reads each record inside `with errors:`. This policy lets the first ValueError propagate."""
 
     raises = True
 
@@ -17,32 +17,32 @@ class ErrorPolicy:
         return False
 
     def remark(self, text: str) -> None:
-        """Takes what is not a mistake, but may surprise."""
+        """Receives a remark: not a mistake, but possibly a surprise. This policy drops it."""
 
 
 RAISE = ErrorPolicy()
 
 
 class Collect(ErrorPolicy):
-    """Under this policy a record with a mistake is left out, and the reader continues with the next.
+    """This policy skips a record with a mistake, and the reader continues with the next.
 
-    `mistakes` and `remarks` are one line each, in the order met, without repetitions.
+    `mistakes` and `remarks` are one line each, in order of occurrence, without repetitions.
     """
 
     raises = False
 
     def __init__(self) -> None:
-        self._mistakes: dict[str, None] = {}  # a set that keeps its order: some files are read more than once
+        self._mistakes: dict[str, None] = {}  # an ordered set, because some files are read more than once
         self._remarks: dict[str, None] = {}
 
     @property
     def mistakes(self) -> list[str]:
-        """What is wrong, one line each."""
+        """The mistakes met, one line each."""
         return list(self._mistakes)
 
     @property
     def remarks(self) -> list[str]:
-        """What may surprise, one line each."""
+        """The remarks received, one line each."""
         return list(self._remarks)
 
     def __exit__(self, kind: type | None, error: BaseException | None, traceback: TracebackType | None) -> bool:

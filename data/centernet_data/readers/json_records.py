@@ -1,4 +1,4 @@
-"""Annotation files in JSON: each value read is of the right type, or one line says where it is wrong."""
+"""Reads annotation files in JSON: every value has the right type, or one line says where it is wrong."""
 
 import json
 import sys
@@ -16,7 +16,7 @@ _KINDS = {
 
 
 def read_json(path: Path, format_name: str) -> "Record":
-    """The object at the top of a JSON file in UTF-8. ValueError, naming the file, if there is none."""
+    """Reads the object at the top of a JSON file in UTF-8. Raises ValueError, naming the file, if there is none."""
     if not path.is_file():
         raise ValueError(f"{path}: the annotation file does not exist")
     try:
@@ -33,17 +33,19 @@ def read_json(path: Path, format_name: str) -> "Record":
 
 
 class Record:
-    """One JSON object, and where it stands: reading from it either gives the right type or says what is wrong."""
+    """One JSON object and its place in the file. Reading a value gives the right type or an error that says what is
+    wrong."""
 
     __slots__ = ("values", "where")  # a data set has a million of them
 
     def __init__(self, values: object, where: str):
         if not isinstance(values, dict):
-            raise ValueError(f"{where} should be an object with named values, but is {shown(values)}")
+            raise ValueError(f"{where} should be a JSON object, but is {shown(values)}")
         self.values = values
         self.where = where
 
     def get(self, key: str, kind: type | tuple[type, ...]):
+        """The value of `key`. Raises ValueError, naming the record, if it is missing or not of this kind."""
         if key not in self.values:
             raise self.error(f"'{key}' is missing")
         value = self.values[key]
@@ -52,11 +54,13 @@ class Record:
         return value
 
     def error(self, what: str) -> ValueError:
+        """A ValueError whose message names the record."""
         return ValueError(f"{self.where}: {what}")
 
 
 def box_corners(record: Record) -> tuple[float, float, float, float]:
-    """The record's 'bbox' [x, y, width, height] as (x_min, y_min, x_max, y_max). ValueError, naming the record."""
+    """The record's 'bbox' [x, y, width, height] as corners (x_min, y_min, x_max, y_max). Raises ValueError, naming the
+    record, for an invalid one."""
     bbox = record.get("bbox", list)
     if len(bbox) != 4 or not all(_is_number(value) for value in bbox):
         raise record.error(f"'bbox' should be four finite numbers, but is {shown(bbox)}")
@@ -67,15 +71,15 @@ def box_corners(record: Record) -> tuple[float, float, float, float]:
 
 
 def area(record: Record) -> float | None:
-    """The record's 'area', None if it has none. ValueError, naming the record, for what is no area."""
+    """The record's 'area', or None without one. Raises ValueError, naming the record, for an invalid one."""
     value = record.values.get("area")
     if value is not None and not (_is_number(value) and value >= 0):
-        raise record.error(f"'area' should be a finite number, not negative, but is {shown(value)}")
+        raise record.error(f"'area' should be a finite number of at least 0, but is {shown(value)}")
     return value
 
 
 def picture_size(record: Record) -> tuple[int, int]:
-    """The height and width of a picture in pixels. ValueError, naming the record, unless both are positive."""
+    """A picture's height and width in pixels. Raises ValueError, naming the record, unless both are positive."""
     height, width = record.get("height", int), record.get("width", int)
     if height <= 0 or width <= 0:
         raise record.error(f"its size should be positive, but is {width} x {height} (width x height)")

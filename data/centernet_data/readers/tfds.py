@@ -1,4 +1,4 @@
-"""Data sets that TFDS keeps in ArrayRecord files, read without TensorFlow: `tfds:NAME` or `tfds:FOLDER`."""
+"""Reads TFDS data sets in ArrayRecord files, without TensorFlow: `tfds:NAME` or `tfds:FOLDER`."""
 
 import os
 from collections import Counter
@@ -6,33 +6,34 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from centernet_data.contract.messages import listed, one_line
 from centernet_data.dataset import AnnotatedPicture, Sample, SamplesInMemory
-from centernet_data.imaging.decoding import decode_image, upright_size
+from centernet_data.imaging.decoding import decode_picture, upright_size
 from centernet_data.readers.annotations import CROWD, DIFFICULT, objects_from_corners, real_and_ignored
 from centernet_data.readers.errors import RAISE, ErrorPolicy
 
 PREFIX = "tfds:"
-NOTES = "centernet_notes"  # in the data set's metadata: by split, what was left out when it was prepared here
-EXACT_BOX = "exact_box"  # beside the standard bbox in data sets prepared here; see preparation.py
+NOTES = "centernet_notes"  # key in the metadata: by split, the notes from preparation by this project
+EXACT_BOX = "exact_box"  # next to the standard bbox in data sets prepared by this project; see writers/tfds.py
 
 _INFO = "dataset_info.json"
-_STAND_INS = {"val": ("val", "validation", "test")}  # TFDS's names for what others call val
+_STAND_INS = {"val": ("val", "validation", "test")}  # TFDS's names for "val"
 _IGNORED = {"is_crowd": CROWD, "is_difficult": DIFFICULT}
 _READ_OF_OBJECTS = ("bbox", "label", "area", EXACT_BOX, *_IGNORED)
 
 
 def is_tfds(data: str | Path) -> bool:
-    """Whether the name of a data set says that TFDS keeps it."""
+    """Whether `data` names a TFDS data set."""
     return str(data).startswith(PREFIX)
 
 
 def import_tfds() -> ModuleType:
-    """`tensorflow_datasets`. ValueError, with what to install, if it or its reader is absent."""
+    """Imports `tensorflow_datasets`. Raises ValueError, with what to install, if it or its reader is missing."""
     try:
         import array_record.python.array_record_module  # noqa: F401
         import tensorflow_datasets
@@ -45,30 +46,30 @@ def import_tfds() -> ModuleType:
 
 @dataclass(frozen=True)
 class Records:
-    """The records of one split, by index: TFDS's random access, less its decoding of pictures."""
+    """The records of one split, by index: TFDS's random access without its decoding of pictures."""
 
-    serialized: Sequence  # of bytes, by TFDS
-    shards: tuple[tuple[str, int], ...]  # each file, and how many records are read from it
-    features: object  # the FeaturesDict of all that is needed
-    picture_features: object  # and of the picture alone
+    serialized: Sequence  # of bytes, from TFDS
+    shards: tuple[tuple[str, int], ...]  # each file, and the number of records to read from it
+    features: Any  # the FeaturesDict of everything needed
+    picture_features: Any  # the FeaturesDict of only the picture
 
     @classmethod
     def of(cls, builder, split: str, features) -> "Records":
         tfds = import_tfds()
         raw, is_empty = tfds.decode.DeserializeMethod.RAW_BYTES, builder.info.splits[split].num_examples == 0
-        # First, as it turns the names of files in `info` to this format, where there are several.
+        # Comes first, because it switches `info` to this format's file names if there are several formats.
         serialized = () if is_empty else builder.as_data_source(split, deserialize_method=raw)
         shards = tuple((file.filename, file.take) for file in builder.info.splits[split].file_instructions)
         for path, _ in shards:
             if not Path(path).is_file():
-                raise ValueError(f"{path}: the file does not exist, but {builder.data_dir}/{_INFO} counts on it")
+                raise ValueError(f"{path}: the file does not exist, but {builder.data_dir}/{_INFO} lists it")
         return cls(serialized, shards, features, tfds.features.FeaturesDict({"image": features["image"]}))
 
     def __len__(self) -> int:
         return len(self.serialized)
 
     def where(self, index: int) -> str:
-        """The file that holds this record, and its place there, for error messages."""
+        """The file that holds this record, and the record's index there, for error messages."""
         for path, count in self.shards:
             if index < count:
                 return f"{path}: record {index}"
@@ -76,31 +77,31 @@ class Records:
         raise IndexError(index)
 
     def annotation(self, index: int) -> Mapping:
-        """All that is needed of this record; the picture as its file's bytes."""
+        """Reads everything needed of this record, with the picture as its file's bytes."""
         return self._parsed(index, self.features)
 
     def content(self, index: int) -> bytes:
-        """The content of this record's picture file; its objects are not looked at."""
+        """Reads the content of this record's picture file; does not parse its objects."""
         return self._parsed(index, self.picture_features)["image"]
 
     def _parsed(self, index: int, features) -> Mapping:
         skip = {"image": import_tfds().decode.SkipDecoding()}
         try:
             return features.deserialize_example_np(self.serialized[index], decoders=skip)
-        except Exception as error:  # RuntimeError of the reader, and whatever the parser meets in foreign bytes
+        except Exception as error:  # the reader's RuntimeError, and anything from parsing foreign bytes
             raise ValueError(f"{self.where(index)} cannot be read: {one_line(error)}") from error
 
 
 @dataclass(frozen=True)
 class TfdsDataset(SamplesInMemory):
-    """One split of a data set that TFDS keeps; a `Dataset`.
+    """One split of a TFDS data set; a `Dataset`.
 
-    The samples are in memory; the pictures stay in their files, undecoded, until asked for. Any thread may read them,
-    and it can be sent to other processes.
+    The samples are in memory; pictures are read and decoded on demand, from any thread. Can be pickled for other
+    processes.
     """
 
     records: Records
-    kept: Sequence[int]  # which record each sample is
+    kept: Sequence[int]  # the record of each sample
     notes: tuple[str, ...] = ()
     annotated: Sequence[AnnotatedPicture] = ()
 
@@ -109,19 +110,19 @@ class TfdsDataset(SamplesInMemory):
         return self.records.content(self.kept[index])
 
     def picture(self, index: int, reduction: int = 1) -> UInt8[np.ndarray, "h w 3"]:
-        """The picture as uint8 RGB. ValueError, naming its file and record, if it cannot be read."""
-        return decode_image(self.content(index), self.records.where(self.kept[index]), reduction)
+        """The picture as uint8 RGB. Raises ValueError, naming its file and record, if it cannot be read."""
+        return decode_picture(self.content(index), self.records.where(self.kept[index]), reduction)
 
 
 def read_tfds(data: str, split: str, errors: ErrorPolicy = RAISE) -> TfdsDataset:
-    """One split of the data set `data`, which is "tfds:" and its name in TFDS's data folder or its own folder.
+    """Reads one split of `data`: "tfds:" followed by a name in TFDS's data folder, or by the data set's own folder.
 
-    It must be in ArrayRecord files and have the features image, objects/bbox and objects/label. Objects that are
-    `is_crowd` or `is_difficult` go to `ignored`; `areas` are `objects/area`, or else those of the clipped boxes. Where
-    TFDS's pictures carry an EXIF orientation, the boxes are taken to be those of the picture as a viewer shows it.
-    "val" is also found as "validation" or "test". Every record is read once, so that damaged ones are found here.
-    ValueError, naming the folder, or the file and the record, for whatever is absent, damaged or malformed; what is
-    wrong with one record alone goes to `errors`.
+    The data set must be in ArrayRecord files and have the features image, objects/bbox and objects/label. Objects with
+    `is_crowd` or `is_difficult` become `ignored`; `areas` are `objects/area` if present, otherwise the clipped boxes'.
+    If a picture has an EXIF orientation, its boxes are assumed to refer to the picture as a viewer shows it. "val" may
+    also be called "validation" or "test". Reads every record once, to find damaged ones early. Raises ValueError,
+    naming the folder, or the file and the record, for anything missing, damaged or malformed; mistakes in single
+    records go to `errors`.
     """
     builder = _open(data)
     name = _own_name(builder, split)
@@ -137,16 +138,17 @@ def read_tfds(data: str, split: str, errors: ErrorPolicy = RAISE) -> TfdsDataset
         with errors:
             samples.append(_sample(records.annotation(i), f"{name}-{i:06}", records.where(i), classes, counts))
             kept.append(i)
-    notes = [] if name == split else [f"TFDS's split '{name}' stands for '{split}'"]
+    notes = [] if name == split else [f"TFDS's split '{name}' is used as '{split}'"]
     if classes == tuple(str(index) for index in range(len(classes))):
-        notes.append("the classes have no names, so their numbers stand for them")
+        notes.append("the classes have no names, so their numbers are used")
     counted = [f"{what}: {count}" for what, count in sorted(counts.items()) if count]
     prepared = _notes_of_preparation(builder, name)
     return TfdsDataset(classes, samples, records, kept, (*notes, *(counted if prepared is None else prepared)))
 
 
 def tfds_splits(data: str) -> tuple[str, ...]:
-    """The splits by the names that `read_tfds` takes: that which stands for "val" goes by it. ValueError as there."""
+    """The names of the splits as `read_tfds` takes them: the one used as "val" is listed as "val". Raises
+    ValueError as `read_tfds` does."""
     builder = _open(data)
     stand_in = _own_name(builder, "val")
     return tuple("val" if name == stand_in else name for name in builder.info.splits)
@@ -159,7 +161,7 @@ def _open(data: str):
         raise ValueError(f"{folder / 'features.json'}: the file does not exist")
     try:
         builder = tfds.builder_from_directory(folder)
-    except Exception as error:  # of many kinds, as the files in there are JSON of many kinds
+    except Exception as error:  # of many kinds, because the folder's JSON files are of many kinds
         raise ValueError(f"{folder}: TFDS cannot open this data set: {one_line(error)}") from error
     formats = sorted(file_format.value for file_format in builder.info.available_file_formats())
     if "array_record" not in formats:
@@ -171,20 +173,20 @@ def _open(data: str):
 
 
 def _folder(data: str) -> Path:
-    """The one folder with a dataset_info.json at, or up to three levels (name, config, version) below, the place."""
+    """The only folder with a dataset_info.json, at the place or up to three levels (name, config, version) below."""
     name = str(data).removeprefix(PREFIX)
     if not name:
-        raise ValueError(f"{data}: a name or a folder should follow, as in tfds:coco/2017")
+        raise ValueError(f"{data}: a name or a folder must follow the colon, as in tfds:coco/2017")
     data_dir = Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
     places = (Path(name).expanduser(), data_dir / name.replace(":", "/"))  # TFDS writes coco/2017:1.1.0
     for place in places:
         found = sorted(path.parent for depth in range(4) for path in place.glob("*/" * depth + _INFO))
         if len(found) > 1:
             inside = listed([path.relative_to(place) for path in found])
-            raise ValueError(f"{place}: there are several data sets in this folder, name one of them: {inside}")
+            raise ValueError(f"{place}: this folder has several data sets; name one of them: {inside}")
         if found:
             return found[0]
-    raise ValueError(f"{data}: neither {places[0]} nor {places[1]} holds a TFDS data set (a folder with {_INFO})")
+    raise ValueError(f"{data}: neither {places[0]} nor {places[1]} contains a TFDS data set (a folder with {_INFO})")
 
 
 def _own_name(builder, split: str) -> str | None:
@@ -192,18 +194,18 @@ def _own_name(builder, split: str) -> str | None:
 
 
 def _notes_of_preparation(builder, split: str) -> list[str] | None:
-    """What was left out when it was prepared here; None for data sets that were not."""
+    """The notes from preparation by this project; None for other data sets."""
     try:
         metadata = builder.info.metadata
         return None if metadata is None else dict(metadata.items()).get(NOTES, {}).get(split)
     except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{builder.data_dir}/metadata.json: not as `centernet data prepare` writes it: {one_line(error)}"
+            f"{builder.data_dir}/metadata.json: not what `centernet data prepare` writes: {one_line(error)}"
         ) from error
 
 
 def _needed_features(builder):
-    """The features that are read here, alone: what else a data set has is neither parsed nor decoded."""
+    """Only the features that this reader uses, so that the others are neither parsed nor decoded."""
     kinds = import_tfds().features
 
     def named(feature) -> dict:

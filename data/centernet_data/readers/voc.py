@@ -1,4 +1,4 @@
-"""Data sets in Pascal VOC's layout, one XML file per picture."""
+"""Reads data sets in Pascal VOC's layout, with one XML file per picture."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,13 +14,13 @@ from centernet_data.readers.errors import RAISE, ErrorPolicy
 def read_voc(
     root: Path, split: str, classes: Sequence[str] | None = None, errors: ErrorPolicy = RAISE
 ) -> PictureDataset:
-    """The pictures of `root`/ImageSets/Main/`split`.txt, in its order, with or without objects.
+    """Reads the pictures of `root`/ImageSets/Main/`split`.txt, in its order, including those without objects.
 
     VOC counts pixels from 1 and includes the last one, so an object covers [xmin - 1, xmax] x [ymin - 1, ymax] in
-    continuous coordinates. Boxes are clipped to their picture. Objects that are `difficult` go to `ignored`. A class's
-    index is its place in `classes`, or without these in the sorted names of all of `root`/Annotations, so that every
-    split agrees. ValueError, naming the file and the object, for whatever is missing, malformed or contradictory;
-    what is wrong with one picture or object alone goes to `errors`.
+    continuous coordinates. Boxes are clipped to their picture. `difficult` objects become `ignored`. A class's index is
+    its position in `classes` if given, otherwise among the sorted names in all of `root`/Annotations, so that every
+    split agrees. Raises ValueError, naming the file and the object, for anything missing, malformed or inconsistent;
+    mistakes in single pictures or objects go to `errors`.
     """
     names = _split_names(root, split, errors)
     annotations = _read_all(root / "Annotations", errors)
@@ -30,7 +30,8 @@ def read_voc(
 
 
 class _Element:
-    """One XML element, and where it stands: reading from it either gives the right type or says what is wrong."""
+    """One XML element and its place in the file. Reading a value gives the right type or an error that says what is
+    wrong."""
 
     def __init__(self, element: ElementTree.Element, where: str):
         self.element = element
@@ -75,16 +76,16 @@ def _split_names(root: Path, split: str, errors: ErrorPolicy) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not a text: {error}") from error
+        raise ValueError(f"{path}: not a text file: {error}") from error
     names = [line.strip() for line in lines if line.strip()]
     with errors:
         if repeated := duplicates(names):
-            raise ValueError(f"{path}: pictures that are there twice: {listed(repeated)}")
+            raise ValueError(f"{path}: duplicate pictures: {listed(repeated)}")
     return list(dict.fromkeys(names))
 
 
 def _read_all(folder: Path, errors: ErrorPolicy) -> dict[str, _Element]:
-    """Every annotation file of the folder, by the name of its picture."""
+    """Reads every annotation file in the folder; keys are the names of the pictures."""
     annotations = {}
     for file in sorted(folder.glob("*.xml")):
         with errors:
@@ -106,7 +107,7 @@ def _read_xml(path: Path) -> _Element:
         raise ValueError(f"{path}: the annotation file does not exist")
     try:
         return _Element(ElementTree.parse(path).getroot(), str(path))
-    except (ElementTree.ParseError, ValueError, LookupError) as error:  # the latter two: its encoding
+    except (ElementTree.ParseError, ValueError, LookupError) as error:  # ValueError and LookupError: its encoding
         raise ValueError(f"{path}: not XML: {error}") from error
 
 
@@ -124,7 +125,7 @@ def _pictures(
 def _picture_path(folder: Path, annotation: _Element, name: str) -> Path:
     by_split = folder / f"{name}.jpg"
     filename = (annotation.element.findtext("filename") or "").strip()
-    # Renamed data sets often keep a stale <filename>, so the split's own name is the second guess.
+    # Renamed data sets often keep a stale <filename>: if its file is missing, use the name in the split's list.
     return by_split if not filename or (by_split.is_file() and not (folder / filename).is_file()) else folder / filename
 
 

@@ -1,1 +1,1 @@
-"""Data sets that are rendered here: shapes and scene text."""
+"""Built-in data sets, rendered on demand: shapes and scene text."""

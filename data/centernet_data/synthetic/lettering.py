@@ -1,4 +1,4 @@
-"""Words as ink: the fonts that matplotlib and Pillow ship, as they are or shaken as by a hand."""
+"""Renders words as ink, in the fonts that matplotlib and Pillow ship: printed, or distorted to look handwritten."""
 
 from functools import lru_cache
 from itertools import accumulate
@@ -11,6 +11,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
+from centernet_data.imaging.drawing import default_font
+
 PILLOWS_OWN = ""
 PRINTED = (
     *("DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSans-Oblique.ttf", "DejaVuSans-BoldOblique.ttf"),
@@ -19,7 +21,7 @@ PRINTED = (
     *("STIXGeneralItalic.ttf", "STIXGeneralBolIta.ttf", "cmr10.ttf", "cmb10.ttf", "cmss10.ttf", "cmtt10.ttf"),
     *(PILLOWS_OWN, PILLOWS_OWN),
 )
-SCRIPT, BOLD_SCRIPT = "script", "bold script"  # STIX has them among its mathematical letters
+SCRIPT, BOLD_SCRIPT = "script", "bold script"  # from STIX's mathematical letters
 WRITTEN = (SCRIPT, BOLD_SCRIPT, "cmti10.ttf", "STIXGeneralItalic.ttf", "DejaVuSans-Oblique.ttf")
 SCRIPT_CAPITALS = "𝒜ℬ𝒞𝒟ℰℱ𝒢ℋℐ𝒥𝒦ℒℳ𝒩𝒪𝒫𝒬ℛ𝒮𝒯𝒰𝒱𝒲𝒳𝒴𝒵"  # noqa: RUF001
 SCRIPT_SMALL = "𝒶𝒷𝒸𝒹ℯ𝒻ℊ𝒽𝒾𝒿𝓀𝓁𝓂𝓃ℴ𝓅𝓆𝓇𝓈𝓉𝓊𝓋𝓌𝓍𝓎𝓏"
@@ -28,18 +30,18 @@ LETTERS = {
     SCRIPT: str.maketrans(PLAIN, SCRIPT_CAPITALS + SCRIPT_SMALL),
     BOLD_SCRIPT: str.maketrans(PLAIN, "".join(chr(0x1D4D0 + index) for index in range(52))),
 }
-VISIBLE = 100  # of 255: a pixel with less ink does not count as part of the word
+VISIBLE = 100  # of 255; pixels with no more ink than this do not count as part of the word
 
 
 class Ink(NamedTuple):
-    """Written letters: `mask` is how much ink lies on each pixel, of which `rise` rows are above the base line."""
+    """Letters as ink: `mask` is the amount of ink on each pixel; its first `rise` rows are above the base line."""
 
     mask: UInt8[np.ndarray, "h w"]
     rise: int
 
 
 class Letter(NamedTuple):
-    """One letter's ink, the column where it begins, and how far to the right of the pen the next one stands."""
+    """One letter's ink, its left edge relative to the pen, and the pen's advance to the next letter, in pixels."""
 
     ink: Ink
     left: int
@@ -47,7 +49,7 @@ class Letter(NamedTuple):
 
 
 def printed(text: str, face: str, size: int) -> Ink:
-    """The text in a face of `PRINTED`, `size` pixels to the em."""
+    """Renders the text in a face of `PRINTED`, `size` pixels to the em."""
     letters = [_letter(letter, face, size) for letter in text]
     pens = accumulate((letter.advance for letter in letters[:-1]), initial=0)
     lefts = [pen + letter.left for pen, letter in zip(pens, letters, strict=True)]
@@ -55,7 +57,7 @@ def printed(text: str, face: str, size: int) -> Ink:
 
 
 def written(random: np.random.Generator, text: str, face: str, size: int) -> Ink:
-    """The text in a face of `WRITTEN` as if by hand: letters jump and turn, strokes waver, everything leans."""
+    """Renders the text in a face of `WRITTEN` as if by hand: letters shift and turn, strokes waver, the word slants."""
     letters = [_shaken(random, _letter(letter, face, size).ink) for letter in text]
     gaps = random.normal(0.02, 0.05, len(letters)) * size
     lefts = np.cumsum([0, *(ink.mask.shape[1] + gap for ink, gap in zip(letters[:-1], gaps, strict=False))])
@@ -72,7 +74,7 @@ def visible_outline(mask: UInt8[np.ndarray, "h w"]) -> Float[np.ndarray, "n 2"] 
 @lru_cache(maxsize=512)
 def _font(face: str, size: int) -> ImageFont.FreeTypeFont:
     if face == PILLOWS_OWN:
-        return ImageFont.load_default(size)
+        return default_font(size)
     file = "STIXGeneral.ttf" if face in LETTERS else face
     path = Path(matplotlib.get_data_path(), "fonts", "ttf", file)
     return ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)  # the same with and without libraqm
@@ -88,7 +90,7 @@ def _letter(letter: str, face: str, size: int) -> Letter:
 
 
 def _composed(letters: list[Ink], lefts: list[int], drops: list[int]) -> Ink:
-    """The letters side by side, each some pixels below the base line."""
+    """Joins letters at columns `lefts`, each `drops` pixels below the base line."""
     tops = [drop - ink.rise for ink, drop in zip(letters, drops, strict=True)]
     boxes = [(top, left, *ink.mask.shape) for top, left, ink in zip(tops, lefts, letters, strict=True)]
     first_row, first_column = min(tops), min(lefts)
@@ -110,7 +112,7 @@ def _shaken(random: np.random.Generator, ink: Ink) -> Ink:
 
 
 def _wavering(random: np.random.Generator, ink: Ink, size: int) -> Ink:
-    """Slanted and bent by a smooth field; the margin leaves room for what moves outwards."""
+    """Slants the ink and bends it by a smooth field; a margin leaves room for what moves outwards."""
     margin, slant = size // 3 + 1, random.uniform(-0.15, 0.35)
     mask = cv2.copyMakeBorder(ink.mask, 2, 2, margin, margin, cv2.BORDER_CONSTANT)
     height, width = mask.shape
@@ -121,6 +123,6 @@ def _wavering(random: np.random.Generator, ink: Ink, size: int) -> Ink:
     columns = np.arange(width, dtype=np.float32)
     map_x = columns + np.float32(slant) * (rows - rise) + bend_x
     mask = cv2.remap(mask, map_x, rows + bend_y, cv2.INTER_LINEAR)
-    if random.random() < 0.6:  # these faces are thinner than a pen
+    if random.random() < 0.6:  # these faces are thinner than pen strokes
         mask = cv2.dilate(mask, np.ones((2, 2), np.uint8), iterations=1 + (size > 40))
     return Ink(mask, rise)

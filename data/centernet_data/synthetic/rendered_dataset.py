@@ -1,23 +1,24 @@
-"""What the built-in data sets share: rendered scenes, each a pure function of (seed, split, index)."""
+"""The base of the built-in data sets: rendered scenes, each a pure function of (seed, split, index)."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from jaxtyping import UInt8
 
+from centernet_data.dataset import Sample
 from centernet_data.imaging.decoding import average_blocks
 
 SPLIT_NUMBERS = {"train": 0, "val": 1}
 
 
 @dataclass(frozen=True)
-class RenderedDataset:
-    """Which scenes there are, and what each one's random numbers start from; who derives from this draws them in
-    `scene(index)`.
+class RenderedDataset(ABC):
+    """The number of scenes and the seeds of their random numbers. Subclasses render them, in `scene(index)`.
 
-    `count` is that of `default_counts` where it is None. ValueError for another split than "train" and "val", a
-    negative `count` or `seed`, or a `size` (height, width) of which one is below `least_side` pixels.
+    A `count` of None means the split's `default_counts`. Raises ValueError for any split but "train" and "val", a
+    negative `count` or `seed`, or a height or width in `size` below `least_side` pixels.
     """
 
     split: str = "train"
@@ -25,7 +26,7 @@ class RenderedDataset:
     seed: int = 0
     size: tuple[int, int] = (256, 256)
 
-    data: ClassVar[str]  # what --data calls it
+    data: ClassVar[str]  # its name for --data
     classes: ClassVar[tuple[str, ...]]
     default_counts: ClassVar[dict[str, int]]
     least_side: ClassVar[int]
@@ -37,7 +38,7 @@ class RenderedDataset:
         if self.split not in SPLIT_NUMBERS:
             raise ValueError(f"{self.data}: there is no split {self.split!r}, only {' and '.join(SPLIT_NUMBERS)}")
         if self.count is not None and self.count < 0:
-            raise ValueError(f"{self.data}: the count of scenes must not be negative, but is {self.count}")
+            raise ValueError(f"{self.data}: the number of scenes must not be negative, but is {self.count}")
         if self.seed < 0:
             raise ValueError(f"{self.data}: the seed must not be negative, but is {self.seed}")
         if min(self.size) < self.least_side:
@@ -46,15 +47,24 @@ class RenderedDataset:
     def __len__(self) -> int:
         return self.default_counts[self.split] if self.count is None else self.count
 
+    @abstractmethod
+    def sample(self, index: int) -> Sample:
+        """The objects of scene `index`, without rendering it. Raises IndexError outside 0 .. len - 1."""
+
+    @abstractmethod
+    def scene(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
+        """Renders scene `index`. Raises IndexError outside 0 .. len - 1."""
+
     def picture(self, index: int, reduction: int = 1) -> UInt8[np.ndarray, "h w 3"]:
-        """Scene `index` as uint8 RGB. IndexError outside 0 .. len - 1."""
+        """Scene `index` as uint8 RGB. Raises IndexError outside 0 .. len - 1."""
         return average_blocks(self.scene(index), reduction, reduction)
 
     def content(self, index: int) -> None:
-        """Rendered scenes lie in no file."""
+        """None: rendered scenes are in no file."""
+        return None
 
     def scene_seed(self, index: int) -> tuple[int, int, int]:
-        """What seeds the random numbers of scene `index`. IndexError outside 0 .. len - 1."""
+        """The seed of scene `index`. Raises IndexError outside 0 .. len - 1."""
         if not 0 <= index < len(self):
             raise IndexError(f"{self.data}: there is no scene {index} among the {len(self)} of {self.split!r}")
         return self.seed, SPLIT_NUMBERS[self.split], index

@@ -1,6 +1,6 @@
-"""What is written in a rendered scene and where: pages, signs, and words strewn about, each in a plane of its own."""
+"""Places the words of a scene: pages, signs, and scattered words, each block in its own plane."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -11,21 +11,21 @@ from jaxtyping import Float, UInt8
 from centernet_data.synthetic.lettering import PRINTED, WRITTEN, Ink, printed, visible_outline, written
 from centernet_data.synthetic.words import random_word
 
-# Lengths are pixels of a picture whose shorter side is 256; other sizes scale them.
+# Lengths are in pixels of a picture whose shorter side is 256; they scale with the picture.
 REFERENCE_SIDE = 256
-PAGE_EMS, SIGN_EMS, STREWN_EMS = (9.5, 19), (26, 90), (12, 44)
-SMALLEST_EM = 8  # in the picture's own pixels: below this letters are no letters
+PAGE_EMS, SIGN_EMS, SCATTERED_EMS = (9.5, 19), (26, 90), (12, 44)
+SMALLEST_EM = 8  # in the picture's own pixels; smaller letters are unreadable
 SIZE_STEP = 1.15
-EM_PER_LETTER = 0.6  # about how wide a letter is
-ENOUGH_PAGE_WORDS, MOST_HEADING_WORDS, MOST_WORDS = 70, 20, 100  # a page's last line may go on behind enough of them
+EM_PER_LETTER = 0.6  # approximate width of a letter
+ENOUGH_PAGE_WORDS, MOST_HEADING_WORDS, MOST_WORDS = 70, 20, 100  # the line that reaches "enough" is a page's last
 PLACING_TRIES = 4
 
 
 class Word(NamedTuple):
     """A word in the picture; coordinates are (x, y) in pixels (pixel i covers [i, i + 1)).
 
-    `box` is (y_centre, x_centre, height, width) of what is seen of its ink, tight and inside the picture; `quad` the
-    four corners, clockwise from the top left of the letters, of the rectangle about its ink before the perspective.
+    `box` is (y_centre, x_centre, height, width), the tight box of its visible ink, inside the picture. `quad` has the
+    four corners, clockwise from the letters' top left, of the rectangle that bounded its ink before the perspective.
     """
 
     text: str
@@ -35,10 +35,10 @@ class Word(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Words in one plane: `ink` as it is seen from the front, and the homography that puts it into the picture.
+    """Words in one plane: their `ink` seen from the front, and the homography that maps it into the picture.
 
-    The matrix acts on (x, y, 1) in pixels. `outlined` says by how many pixels an outline widens the ink, 0 for none;
-    `is_page` that it lies on paper.
+    The matrix acts on (x, y, 1) in pixels. `outlined` is the width in pixels of the outline around the ink, 0 for none.
+    `is_page` means that the ink is on paper.
     """
 
     ink: UInt8[np.ndarray, "h w"]
@@ -52,7 +52,7 @@ class _Style(NamedTuple):
     face: str
     handwritten: bool
     em: int
-    case: str
+    case: Callable[[str], str]
 
 
 class _Inked(NamedTuple):
@@ -71,9 +71,11 @@ _Lines = Sequence[tuple[_Style, Sequence[str]]]
 
 
 def layout(random: np.random.Generator, size: tuple[int, int]) -> list[Block]:
-    """The blocks of words of one scene of `size` (height, width). They do not overlap; something of each word is seen.
+    """Lays out the blocks of words of one scene of `size` (height, width). Blocks do not overlap; every word is visible
+    at least in part.
 
-    Two fifths are pages of one block, a quarter has a sign with few large words, in the rest words are strewn about.
+    Two fifths of the scenes are pages of one block, a quarter have a sign with a few large words, and the rest have
+    scattered words.
     """
     kind = random.random()
     if kind < 0.4:
@@ -82,12 +84,12 @@ def layout(random: np.random.Generator, size: tuple[int, int]) -> list[Block]:
     if kind < 0.65:
         _place(random, blocks, taken, _sign(random, size, SIGN_EMS), near_middle=True)
     for _ in range(random.integers(0, 3) if kind < 0.65 else random.integers(1, 6)):
-        _place(random, blocks, taken, _sign(random, size, STREWN_EMS), near_middle=False)
+        _place(random, blocks, taken, _sign(random, size, SCATTERED_EMS), near_middle=False)
     return blocks
 
 
 def project(matrix: Float[np.ndarray, "3 3"], points: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
-    """Points (x, y) moved by a homography."""
+    """Maps points (x, y) by a homography."""
     moved = points @ matrix[:, :2].T + matrix[:, 2]
     return moved[:, :2] / moved[:, 2:]
 
@@ -125,10 +127,10 @@ def _page_lines(random: np.random.Generator, style: _Style, height: float, width
 
 
 def _texts(random: np.random.Generator, style: _Style, width: float) -> list[str]:
-    """Words that fill a line of that width, about; at least one."""
+    """Words that roughly fill a line of `width` pixels; at least one."""
     texts, room = [], width / _letter_width(style)
     while not texts or room > 3:
-        texts.append(getattr(random_word(random), style.case)())
+        texts.append(style.case(random_word(random)))
         room -= len(texts[-1]) + 1
     return texts
 
@@ -136,7 +138,7 @@ def _texts(random: np.random.Generator, style: _Style, width: float) -> list[str
 @lru_cache(maxsize=4096)
 def _letter_width(style: _Style) -> float:
     typical = "the average letter"
-    width = printed(getattr(typical, style.case)(), style.face, style.em).mask.shape[1] / len(typical)
+    width = printed(style.case(typical), style.face, style.em).mask.shape[1] / len(typical)
     return 1.2 * width if style.handwritten else width
 
 
@@ -147,7 +149,7 @@ def _sign(random: np.random.Generator, size: tuple[int, int], ems: tuple[float, 
     em = _em(random, size, (min(ems[0], fitting), min(ems[1], fitting)))
     style = _style(random, em, by_hand=0.25)
     outlined = 1 + em // 24 if em > 20 and random.random() < 0.2 else 0
-    lines = [(style, [getattr(text, style.case)() for text in line]) for line in texts]
+    lines = [(style, [style.case(text) for text in line]) for line in texts]
     leading = random.uniform(1.05, 1.5)
     return _typeset(random, lines, leading, random.random() < 0.5, outlined)
 
@@ -155,20 +157,21 @@ def _sign(random: np.random.Generator, size: tuple[int, int], ems: tuple[float, 
 def _style(random: np.random.Generator, em: int, by_hand: float) -> _Style:
     handwritten = random.random() < by_hand
     faces = WRITTEN if handwritten else PRINTED
-    case = ("lower", "lower", "title", "upper")[random.integers(3 if handwritten else 4)]  # no hand writes so
-    em = round(em * SIZE_STEP**2) if handwritten else em  # hands write larger, or nobody could read it
+    cases = (str.lower, str.lower, str.title, str.upper)
+    case = cases[random.integers(3 if handwritten else 4)]  # handwriting is never all capitals
+    em = round(em * SIZE_STEP**2) if handwritten else em  # handwriting is larger, or it would be unreadable
     return _Style(faces[random.integers(len(faces))], handwritten, em, case)
 
 
 def _em(random: np.random.Generator, size: tuple[int, int], ems: tuple[float, float]) -> int:
     scale = min(size) / REFERENCE_SIDE
     em = np.exp(random.uniform(*np.log(ems))) * scale
-    # Few sizes, so that letters can be kept; `_homography` gives all those in between.
+    # Few sizes, so that rendered letters can be cached; `_homography` zooms to all sizes in between.
     return round(SMALLEST_EM * SIZE_STEP ** max(round(np.log(em / SMALLEST_EM) / np.log(SIZE_STEP)), 0))
 
 
 def _typeset(random: np.random.Generator, lines: _Lines, leading: float, centred: bool, outlined: int) -> _Written:
-    """The lines below each other as one ink; words too faint to be seen are left out."""
+    """Sets the lines below each other as one ink; leaves out words too faint to be visible."""
     margin = outlined + 2 + int(lines[0][0].em * random.uniform(0.1, 0.7))
     placed, base, bottom = [], 0, margin
     for style, texts in lines:
@@ -206,7 +209,7 @@ def _widened(outline: Float[np.ndarray, "n 2"], by: int) -> Float[np.ndarray, "m
 def _place(
     random: np.random.Generator, blocks: list[Block], taken: UInt8[np.ndarray, "h w"], what: _Written, near_middle: bool
 ) -> None:
-    """Adds a block where nothing lies yet and marks it as `taken`; after some tries in vain it is left out."""
+    """Adds a block in a free place and marks it as `taken`; gives up after `PLACING_TRIES` failed tries."""
     size = taken.shape
     for _ in range(PLACING_TRIES):
         turn = random.normal(0, 0.1) if random.random() < 0.8 else random.uniform(-0.8, 0.8)
@@ -226,7 +229,7 @@ def _place(
 def _centre(
     random: np.random.Generator, ink: UInt8[np.ndarray, "h w"], size: tuple[int, int], reach: float
 ) -> Float[np.ndarray, "2"]:
-    """Where the middle of the ink (x, y) may lie so that it fits, or nearly; a reach of 1 is up to the edges."""
+    """A random centre (x, y) at which the ink fits, or nearly; a `reach` of 1 allows centres up to the edges."""
     frame = np.array(size[::-1])
     room = np.maximum(frame - ink.shape[::-1], 0.08 * frame) / 2
     return frame / 2 + random.uniform(-reach, reach, 2) * room
@@ -235,13 +238,14 @@ def _centre(
 def _homography(
     random: np.random.Generator, ink: UInt8[np.ndarray, "h w"], centre: np.ndarray, turn: float, tilt: float
 ) -> Float[np.ndarray, "3 3"]:
-    """Turned in its plane, tilted by up to `tilt` radians about both axes, seen from a random distance."""
+    """A random perspective: rotated by `turn` in its plane, tilted by up to `tilt` about both axes (radians), from a
+    random distance."""
     flat = corners(ink)
     sine, cosine = np.sin(turn), np.cos(turn)
     points = (flat - flat[2] / 2) @ np.array([[cosine, sine], [-sine, cosine]])
     angles = random.uniform(-tilt, tilt, 2) * random.uniform(0, 1)
     depth = points @ np.sin(angles)
-    distance = random.uniform(1.0, 3) * flat[2].sum()  # more than the depth of any corner
+    distance = random.uniform(1.0, 3) * flat[2].sum()  # greater than the depth of any corner
     zoom = random.uniform(1 / SIZE_STEP, SIZE_STEP) ** 0.5
     seen = points * np.cos(angles) * (zoom * distance / (distance + depth))[:, None] + centre
     return cv2.getPerspectiveTransform(flat.astype(np.float32), seen.astype(np.float32))
@@ -266,13 +270,13 @@ def _block(what: _Written, matrix: Float[np.ndarray, "3 3"], size: tuple[int, in
 
 
 def _extremes(points: Float[np.ndarray, "n 2"], starts: np.ndarray) -> Float[np.ndarray, "2 w 2"]:
-    """The least and the greatest (x, y) of whole pixels, given the pixels' centres of one outline after the other."""
+    """Each outline's smallest and largest (x, y), of whole pixels. `points` are all outlines' pixel centres."""
     low, high = np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)
     return np.stack([low - 0.5, high + 0.5])
 
 
 def _boxes(points: Float[np.ndarray, "n 2"], starts: np.ndarray, size: tuple[int, int]) -> Float[np.ndarray, "w 4"]:
-    """(y_centre, x_centre, height, width) of what the picture shows of each outline; sides of 0 if that is nothing."""
+    """The box (y_centre, x_centre, height, width) of each outline's part in the picture, of size 0 if there is none."""
     low, high = _extremes(points, starts)
     frame = np.array(size[::-1])
     for index in np.flatnonzero((low < 0).any(axis=1) | (high > frame).any(axis=1)):
@@ -284,7 +288,7 @@ def _boxes(points: Float[np.ndarray, "n 2"], starts: np.ndarray, size: tuple[int
 
 
 def _clipped(outline: Float[np.ndarray, "n 2"], size: tuple[int, int]) -> Float[np.ndarray, "m 2"]:
-    """The part of a convex outline that lies inside the picture; without vertices if there is none."""
+    """The part of a convex outline that is inside the picture; has no vertices if nothing is."""
     height, width = size
     frame = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
     area, part = cv2.intersectConvexConvex(cv2.convexHull(outline.astype(np.float32)), frame)

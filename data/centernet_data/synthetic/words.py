@@ -1,4 +1,6 @@
-"""Words to be written in rendered scenes: common English ones, invented ones, numbers and codes."""
+"""Words for rendered scenes: common English words, invented ones, numbers and codes."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -22,7 +24,7 @@ ENDINGS = (",", ".", ":", "!", "?")
 
 
 def random_word(random: np.random.Generator) -> str:
-    """One word without spaces, of 2 to about 14 characters from printable ASCII, in lower case where it has letters."""
+    """A word of 2 to about 14 printable ASCII characters without spaces; codes are in upper case, the rest in lower."""
     kind = random.random()
     if kind < 0.45:
         return _any(random, COMMON) if kind < 0.4 else _any(random, COMMON) + _any(random, ENDINGS)
@@ -44,5 +46,5 @@ def _number(random: np.random.Generator) -> str:
     return _any(random, forms)
 
 
-def _any(random: np.random.Generator, choices):
-    return choices[random.integers(len(choices))]
+def _any(random: np.random.Generator, choices: Sequence[str]) -> str:
+    return choices[int(random.integers(len(choices)))]

@@ -1,7 +1,8 @@
-"""Some pictures of a data set, with their objects, as a smaller data set in COCO's format."""
+"""Writes part of a data set as a smaller one in COCO's format."""
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ IMAGES, ANNOTATIONS = "images", "instances.json"
 
 
 class Subset(NamedTuple):
-    """Where a subset lies (its TOML file), how much is in it, and the notes of the data set it was cut from."""
+    """A subset's TOML file, its size, and the notes of the data set that it was taken from."""
 
     toml: Path
     pictures: int
@@ -29,8 +30,9 @@ class Subset(NamedTuple):
     notes: tuple[str, ...]
 
 
-class Choice(NamedTuple):
-    """Which pictures of `data`'s section `split`: those of the file `ids`, or else `count` drawn from `seed`."""
+@dataclass(frozen=True)
+class Choice:
+    """A choice of pictures from `data`'s section `split`: those in the file `ids`, or `count` at random from `seed`."""
 
     data: str
     split: str
@@ -40,10 +42,10 @@ class Choice(NamedTuple):
 
 
 def write_subset(out: Path, choice: Choice) -> Subset:
-    """Writes the folder `out`, all of it or nothing.
+    """Writes the chosen pictures and their objects to the folder `out`, all or nothing.
 
-    A data set in COCO's format keeps all fields of the chosen records, and all categories. Picture files are copied
-    byte for byte. Raises ValueError for bad input, for an id that the data set does not have, or if the folder exists.
+    From a data set in COCO's format, keeps all fields of the chosen records, and all categories. Copies picture files
+    byte for byte. Raises ValueError for bad input, an id that the data set does not have, or a folder that exists.
     """
     wanted = None if choice.ids is None else read_ids(choice.ids)
     with folder_written_beside(out) as folder:
@@ -63,7 +65,7 @@ def write_subset(out: Path, choice: Choice) -> Subset:
 
 
 def read_ids(path: Path) -> list[str]:
-    """The ids of a file, one per line; # begins a comment. Raises ValueError if there are none, or one repeats."""
+    """Reads the ids in a file, one per line; # starts a comment. Raises ValueError if there are none, or duplicates."""
     if not path.is_file():
         raise ValueError(f"{path}: the file of ids does not exist")
     try:
@@ -73,14 +75,17 @@ def read_ids(path: Path) -> list[str]:
     ids = [line.partition("#")[0].strip() for line in lines]
     ids = [line for line in ids if line]
     if not ids:
-        raise ValueError(f"{path}: there is no id in it")
+        raise ValueError(f"{path}: there are no ids in the file")
     if repeated := duplicates(ids):
         raise ValueError(f"{path}: duplicate ids: {listed(repeated)}")
     return ids
 
 
 def choose(ids: Sequence[str], wanted: Sequence[str] | None, choice: Choice) -> list[int]:
-    """The positions in `ids` of those `wanted`, or else of as many as the choice draws, in order."""
+    """The positions in `ids`, in order, of the `wanted` ids, or of `choice.count` ids drawn at random.
+
+    Raises ValueError for unknown ids, or a count above the number of ids.
+    """
     if wanted is None:
         if choice.count > len(ids):
             raise ValueError(f"{choice.data}: [{choice.split}] has {len(ids)} pictures, not {choice.count}")
@@ -95,7 +100,7 @@ def choose(ids: Sequence[str], wanted: Sequence[str] | None, choice: Choice) -> 
 
 
 def _cut_coco(images: Path, annotations: Path, wanted: list[str] | None, choice: Choice, folder: Path) -> dict:
-    """What a COCO file says of the chosen pictures, everything else in it kept, and their files copied."""
+    """Reduces a COCO file to the chosen pictures, keeping everything else in it, and copies their files."""
     content = read_json(annotations, "COCO")
     by_key = by_id(read_records(content, "images", annotations))
     keys = list(by_key)
@@ -113,7 +118,7 @@ def _cut_coco(images: Path, annotations: Path, wanted: list[str] | None, choice:
 def _copy(images: Path, record: Record, folder: Path) -> None:
     name = record.get("file_name", str)
     if Path(name).is_absolute() or ".." in Path(name).parts:
-        raise record.error(f"its 'file_name' leads out of the folder of the pictures: {name}")
+        raise record.error(f"its 'file_name' leads out of the folder of pictures: {name}")
     if not (images / name).is_file():
         raise record.error(f"its picture {images / name} does not exist")
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -121,7 +126,8 @@ def _copy(images: Path, record: Record, folder: Path) -> None:
 
 
 def _cut_dataset(dataset: Dataset, wanted: list[str] | None, choice: Choice, folder: Path) -> dict:
-    """The chosen pictures of any data set, written as COCO does; ignored objects become crowds."""
+    """Converts the chosen pictures of any data set to COCO's format and writes their files; ignored objects become
+    crowds."""
     samples = [dataset.sample(index) for index in range(len(dataset))]
     names = [Path(sample.name).stem for sample in samples]
     if repeated := duplicates(names):

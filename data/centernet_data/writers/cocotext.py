@@ -1,4 +1,4 @@
-"""Rendered scenes as files: pictures, and COCO-Text's annotations of them."""
+"""Writes rendered scenes to files: pictures with annotations in COCO-Text's format."""
 
 import json
 from collections.abc import Mapping
@@ -20,8 +20,8 @@ TOML = "\n".join(
 
 
 def write_scenes(out: Path, name: str, counts: Mapping[str, int], seed: int) -> Path:
-    """Writes the folder `out`, all of it or nothing: so many scenes of each split ("train" and "val"), and the TOML
-    file NAME.toml to read them, whose path is returned. Raises ValueError if the folder exists."""
+    """Writes scenes to the folder `out`, all or nothing: `counts` per split ("train" and "val"), and a TOML file
+    NAME.toml that describes them. Returns the path of the TOML file. Raises ValueError if the folder exists."""
     with folder_written_beside(out) as folder:
         (folder / "images").mkdir()
         content = {"cats": {}, "imgs": {}, "anns": {}, "imgToAnns": {}, "info": {"description": "rendered scenes"}}

@@ -1,4 +1,4 @@
-"""Any data set written as TFDS keeps its own: one folder of ArrayRecord files, which are read at random, fast."""
+"""Writes any data set as a TFDS data set: one folder of ArrayRecord files, with fast random access."""
 
 import io
 import re
@@ -9,17 +9,18 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from centernet_data.contract.boxes import cyxhw_to_xyxy
 from centernet_data.contract.files import folder_written_beside
 from centernet_data.dataset import Dataset, Sample, check_pictures, is_stored
 from centernet_data.readers.tfds import EXACT_BOX, NOTES, PREFIX, import_tfds, is_tfds
 from centernet_data.source import name_of_data, open_splits
 
 VERSION = "1.0.0"
-PICTURES_PER_FILE = 1024  # 160 MB of COCO's
+PICTURES_PER_FILE = 1024  # 160 MB for COCO
 
 
 class Prepared(NamedTuple):
-    """Where a data set was written, what `--data` calls it, and the splits that it was made from."""
+    """The folder of a written data set, its name for `--data`, and the splits that it was made from."""
 
     folder: Path
     data: str
@@ -29,8 +30,8 @@ class Prepared(NamedTuple):
 def write_tfds(data: str, tfds_dir: Path, name: str | None = None, overwrite: bool = False) -> Prepared:
     """Writes every split of a data set into one TFDS data set, `tfds_dir`/name/1.0.0.
 
-    Picture files are stored as they are, rendered pictures as PNG. Raises ValueError, before anything is written, for
-    bad data, damaged pictures, names that TFDS cannot hold, and a folder that exists, unless it may be overwritten.
+    Stores picture files unchanged, and rendered pictures as PNG. Raises ValueError, before writing anything, for bad
+    data, damaged pictures, names that TFDS cannot store, and, unless `overwrite` is set, a folder that exists.
     """
     import_tfds()
     if is_tfds(data):
@@ -40,7 +41,7 @@ def write_tfds(data: str, tfds_dir: Path, name: str | None = None, overwrite: bo
     if tfds_dir.exists() and not tfds_dir.is_dir():
         raise ValueError(f"{tfds_dir}: a file, not a folder")
     if folder.exists() and not overwrite:
-        raise ValueError(f"{folder}: exists already; choose another --name or give --overwrite")
+        raise ValueError(f"{folder}: already exists; choose another --name or give --overwrite")
     splits = open_splits(data)
     _require_names(data, splits)
     for dataset in splits.values():
@@ -53,17 +54,21 @@ def write_tfds(data: str, tfds_dir: Path, name: str | None = None, overwrite: bo
 
 def _checked_name(name: str) -> str:
     if not re.fullmatch(r"[a-zA-Z]\w*", name, re.ASCII):
-        raise ValueError(f"--name: TFDS wants a letter, then letters, digits and _, not '{name}'")
+        raise ValueError(f"--name: TFDS needs a letter, then letters, digits and _, not '{name}'")
     return name
 
 
 def _require_names(data: str, splits: dict[str, Dataset]) -> None:
     for split, dataset in splits.items():
         if not re.fullmatch(r"[\w-]+", split, re.ASCII) or split == "all":
-            raise ValueError(f"{data}: [{split}] cannot be the name of a TFDS split: letters, digits, _ and -, not all")
+            raise ValueError(
+                f"{data}: [{split}] cannot be a TFDS split: letters, digits, _ and - are allowed, but not 'all'"
+            )
         for name in dataset.classes:
             if name != name.strip() or len(name.splitlines()) != 1:
-                raise ValueError(f"{data}: TFDS cannot keep the name of the class {name!r}: spaces or lines around it")
+                raise ValueError(
+                    f"{data}: TFDS cannot store the class name {name!r}: it has outer spaces or line breaks"
+                )
 
 
 def _write(folder: Path, name: str, splits: dict[str, Dataset]) -> None:
@@ -82,9 +87,9 @@ def _write(folder: Path, name: str, splits: dict[str, Dataset]) -> None:
 
 
 def _features(classes: Sequence[str]):
-    """TFDS's standard features of detection, and the boxes as they were before they became shares in float32."""
+    """TFDS's standard features for detection, and the exact boxes, because TFDS's are float32 fractions."""
     tfds = import_tfds()
-    exact = {"dtype": np.float64, "encoding": "bytes"}  # tf.train.Example has no float64 of its own
+    exact = {"dtype": np.float64, "encoding": "bytes"}  # tf.train.Example has no float64
     objects = {
         "bbox": tfds.features.BBoxFeature(),
         "label": tfds.features.ClassLabel(names=list(classes)),
@@ -110,15 +115,15 @@ def _write_split(folder: Path, name: str, split: str, dataset: Dataset, features
         path = folder / f"{name}-{split}.array_record-{number:05}-of-{len(shards):05}"
         try:
             size += _write_records(path, (features.serialize_example(_example(dataset, i)) for i in indices))
-        except RuntimeError as error:  # what array_record raises where the disk is full, say
-            raise OSError(f"{folder.parent}: cannot be written to: {error}") from error
+        except RuntimeError as error:  # array_record's, such as for a full disk
+            raise OSError(f"{folder.parent}: cannot write to it: {error}") from error
     return import_tfds().core.SplitInfo(name=split, shard_lengths=[len(shard) for shard in shards], num_bytes=size)
 
 
 def _write_records(path: Path, records: Iterable[bytes]) -> int:
     from array_record.python.array_record_module import ArrayRecordWriter
 
-    writer = ArrayRecordWriter(str(path), "group_size:1")  # one record is read at a time
+    writer = ArrayRecordWriter(str(path), "group_size:1")  # readers read one record at a time
     size = 0
     for record in records:
         writer.write(record)
@@ -133,7 +138,7 @@ def _example(dataset: Dataset, index: int) -> dict:
     areas = np.concatenate([sample.areas, sample.ignored[:, 2] * sample.ignored[:, 3]], dtype=float)
     objects = [
         {
-            "bbox": _shares(row, sample),
+            "bbox": _fractions(row, sample),
             "label": int(row[4]),
             "is_crowd": number >= len(sample.objects),
             "area": area,
@@ -144,11 +149,10 @@ def _example(dataset: Dataset, index: int) -> dict:
     return {"image": _content(dataset, index), "image/filename": sample.name, "objects": objects}
 
 
-def _shares(row: np.ndarray, sample: Sample) -> np.ndarray:
-    """ymin, xmin, ymax, xmax as shares of the picture's height and width."""
-    centre, half = row[:2], row[2:4] / 2
-    size = np.array([sample.height, sample.width])
-    return np.clip(np.concatenate([(centre - half) / size, (centre + half) / size]), 0, 1)
+def _fractions(row: np.ndarray, sample: Sample) -> np.ndarray:
+    """(ymin, xmin, ymax, xmax) as fractions of the picture's height and width."""
+    x_min, y_min, x_max, y_max = cyxhw_to_xyxy(row[:4]) / ([sample.width, sample.height] * 2)
+    return np.clip([y_min, x_min, y_max, x_max], 0, 1)
 
 
 def _content(dataset: Dataset, index: int) -> bytes:
