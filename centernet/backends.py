@@ -1,24 +1,102 @@
-"""The two backends behind one face, and their comparison: the only place where this package reaches for them, and
-only when asked."""
+"""What the program needs of a backend. `centernet_jax` and `centernet_torch` both offer it, and only this file imports
+them, when a command asks for one."""
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
+from typing import Any, Protocol, SupportsFloat
 
+import numpy as np
+from jaxtyping import Float
 from platformdirs import user_cache_path
 
+from centernet_data.batches import Batches
+from centernet_data.contract.model_config import ModelConfig
+from centernet_data.contract.precision import Precision
+from centernet_data.contract.recipe import Recipe
+from centernet_data.detection import Picture
 
-def open_backend(name: str) -> ModuleType:
-    """`centernet_jax` or `centernet_torch`. ValueError if its framework is not installed."""
+State = Any  # weights, their average and the optimizer, in the backend's own arrays; only the backend looks inside
+
+
+class Detector(Protocol):
+    """A trained model. Pictures are uint8 RGB [H, W, 3], each of its own size."""
+
+    @property
+    def config(self) -> ModelConfig:
+        """The network's settings and the names of its classes."""
+        ...
+
+    def __call__(self, pictures: Sequence[Picture], min_confidence: float = 0.1) -> list[Float[np.ndarray, "_ 6"]]:
+        """The objects in each picture, best first: rows of (y_centre, x_centre, height, width, class, confidence) in
+        that picture's own pixels."""
+        ...
+
+    def heatmaps(self, pictures: Sequence[Picture]) -> list[Float[np.ndarray, "_ _"]]:
+        """The highest class probability at each pixel of each picture."""
+        ...
+
+    def save(self, path: str | Path) -> None:
+        """Writes a `model.safetensors`, which either backend can load."""
+        ...
+
+
+class MakesDetectors(Protocol):
+    """A backend's class of detectors."""
+
+    def of(
+        self, state: State, config: ModelConfig, flip_test: bool = False, precision: Precision = "float32"
+    ) -> Detector:
+        """The detector of a training state, with a copy of the moving average of its weights."""
+        ...
+
+
+class Backend(Protocol):
+    """The module `centernet_jax` or `centernet_torch`."""
+
+    def load(self, path: str | Path, flip_test: bool = False, precision: Precision = "float32") -> Detector:
+        """The detector in a `model.safetensors`. Raises ValueError, naming the file, if it holds none."""
+        ...
+
+    def create_state(
+        self, config: ModelConfig, recipe: Recipe, seed: int = 0, pretrained: str | Path | None = None
+    ) -> State:
+        """A state before the first step. Raises ValueError if the file `pretrained` does not fit the ResNet."""
+        ...
+
+    def train_step(self, state: State, batch: dict[str, Any]) -> tuple[State, Mapping[str, SupportsFloat]]:
+        """The next state, and the step's metrics. `state` must not be used again.
+
+        batch: {"image": uint8 RGB [B, H, W, 3], "objects": float32 [B, N, 6] in pixels of the input}.
+        """
+        ...
+
+    def join_processes(self, coordinator: str | None, processes: int | None, process: int | None) -> tuple[int, int]:
+        """Connects to the other processes of a training run. Returns (index, count) of this one."""
+        ...
+
+    def all_gather(self, values: np.ndarray) -> np.ndarray:
+        """The equally shaped arrays of all processes, stacked in the order of the processes."""
+        ...
+
+    def broadcast_from_first(self, step: int, state: State) -> tuple[int, State]:
+        """The step and the state of the first process, in all of them."""
+        ...
+
+    @property
+    def Detector(self) -> MakesDetectors: ...  # last: above it, the name means the protocol
+
+
+def open_backend(name: str) -> Backend:
+    """`centernet_jax` or `centernet_torch`. Raises ValueError if its framework is not installed."""
     try:
         if name == "torch":
             import centernet_torch as backend
         else:
-            _keep_compiled_programs()
+            _cache_compiled_programs()
             import centernet_jax as backend
     except ModuleNotFoundError as error:
         hint = ' (pip install -e ".[torch]")' if name == "torch" else ""
@@ -28,8 +106,8 @@ def open_backend(name: str) -> ModuleType:
 
 @contextmanager
 def needs_both_backends(command: str) -> Iterator[None]:
-    """For importing parts of `parity` that need both frameworks. Raises ValueError if one is not installed."""
-    _keep_compiled_programs()
+    """A context for imports that need both frameworks. Raises ValueError if one is not installed."""
+    _cache_compiled_programs()
     try:
         yield
     except ModuleNotFoundError as error:
@@ -38,19 +116,21 @@ def needs_both_backends(command: str) -> Iterator[None]:
         ) from error
 
 
-def open_data_loader() -> ModuleType | None:
-    """`parity.data_loader`, which needs torch alone; None if that is not installed."""
+def open_data_loader() -> Callable[[Batches, int, int, int], Iterator[Mapping]] | None:
+    """`parity.data_loader.by_data_loader`, which needs torch but not JAX; None if torch is not installed."""
     if find_spec("torch") is None:
         return None
-    from parity import data_loader
+    from parity.data_loader import by_data_loader
 
-    return data_loader
+    return by_data_loader
 
 
-def _keep_compiled_programs() -> None:
-    """Lets JAX, which is not imported yet, keep what it compiles in a folder of the user's, and says so where that
-    folder is new. Whoever set JAX_COMPILATION_CACHE_DIR (empty: keep nothing) has it so."""
+def _cache_compiled_programs() -> None:
+    """Makes JAX, which is not imported yet, cache compiled programs in the user's cache folder, and says so once.
+
+    The environment variable JAX_COMPILATION_CACHE_DIR overrides the folder; if it is empty, nothing is cached.
+    """
     folder = os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(user_cache_path("centernet-jax")))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
     if folder and not Path(folder).exists():
-        print(f"centernet: compiled programs are kept in {folder}, so that the next start is faster", file=sys.stderr)
+        print(f"centernet: caching compiled programs in {folder}, so that the next start is faster", file=sys.stderr)
