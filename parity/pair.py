@@ -1,0 +1,68 @@
+"""One training state in both backends."""
+
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+import torch
+
+import centernet_jax
+import centernet_jax.train
+import centernet_torch
+import centernet_torch.train
+from centernet_data.contract.model_config import ModelConfig
+from centernet_data.contract.recipe import Recipe
+from centernet_jax.train import TrainState as JaxState
+from centernet_torch.train import TrainState as TorchState
+from centernet_torch.weights import copy_weights
+from parity.numerics import torch_device
+from parity.transfer import to_torch_state
+
+Tree = TypeVar("Tree")
+
+
+class Pair(NamedTuple):
+    """A training state in both backends."""
+
+    config: ModelConfig
+    jax: JaxState
+    torch: TorchState
+
+    @property
+    def dtype(self) -> str:
+        """The precision of the weights: "float32" or "float64"."""
+        return str(jax.tree.leaves(self.jax.params)[0].dtype)
+
+    @classmethod
+    def fresh(cls, config: ModelConfig, recipe: Recipe, seed: int = 0, dtype: str = "float32") -> "Pair":
+        """Weights drawn by JAX and copied to torch."""
+        state = cast(centernet_jax.create_state(config, recipe, seed), dtype)
+        return cls(config, state, to_torch_state(state, config))
+
+    @classmethod
+    def load(cls, path: str | Path, recipe: Recipe, dtype: str = "float32") -> "Pair":
+        """The weights of a `model.safetensors` as each backend itself reads them, with a fresh optimizer.
+
+        Raises ValueError, naming the file, if it holds no such model.
+        """
+        detector, other = centernet_jax.load(path), centernet_torch.load(path)
+        params, batch_stats = (cast(detector.variables[name], dtype) for name in ("params", "batch_stats"))
+        opt_state = centernet_jax.train.create_optimizer(recipe).init(params)
+        network = centernet_jax.create_model(detector.config)
+        ema = jax.tree.map(jnp.copy, {"params": params, "batch_stats": batch_stats})
+        ours = JaxState(jnp.zeros((), int), params, batch_stats, opt_state, ema, network, recipe)
+        model = centernet_torch.create_model(detector.config).to(torch_device(), getattr(torch, dtype))
+        model.load_state_dict(other.model.state_dict())
+        optimizer = centernet_torch.train.create_optimizer(model, recipe)
+        theirs = TorchState(0, model, optimizer, copy_weights(model), recipe)
+        return cls(detector.config, ours, theirs)
+
+
+def cast(state: Tree, dtype: str) -> Tree:
+    """A state, or any subtree of one, with all its floating point arrays in `dtype`."""
+
+    def one(array):
+        return array.astype(dtype) if jnp.issubdtype(array.dtype, jnp.floating) else array
+
+    return jax.tree.map(one, state)
