@@ -1,1 +1,1 @@
-"""The program `centernet`: what knows both the data and the backends."""
+"""The program `centernet`, which knows both the data and the backends."""

@@ -297,7 +297,7 @@ def empty_folder(folder):
         (empty_folder, (), "empty: the folder holds no picture"),
         (double_picture, (), "0.png would both be drawn to"),
         (lambda folder: [folder / "images/0.png"] * 2, (), "0.png would both be drawn to"),
-        (lambda folder: [], (), "no picture is given"),
+        (lambda folder: [], (), "no picture was given"),
         (lambda folder: [folder / "boxes.json"], (), "boxes.json: not a picture"),
         (lambda folder: [folder / "images"], ("--min-confidence", 1.5), "--min-confidence must be between 0 and 1"),
         (lambda folder: [folder / "images"], ("--min-confidence", "nan"), "--min-confidence must be between 0 and 1"),

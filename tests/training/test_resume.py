@@ -85,7 +85,7 @@ def test_whatever_befalls_a_run_it_ends_as_an_undisturbed_one(
     at_step(1, lambda: send(signal.SIGTERM))
     status, _, error = train(data, out, backend)
     command = f"centernet train --data {data} --out '{out}' --backend {backend} {' '.join(TINY)} --resume"
-    assert (status, error) == (143, f"centernet: stopped and saved; to go on: {command}\n")
+    assert (status, error) == (143, f"centernet: stopped, state saved; resume with: {command}\n")
     assert len(metrics_of(out)) == 1
 
     with contextlib.ExitStack() as until_here:
@@ -100,7 +100,7 @@ def test_whatever_befalls_a_run_it_ends_as_an_undisturbed_one(
     monkeypatch.setattr(loop, "evaluate", lambda *arguments: send(signal.SIGINT) or evaluate(*arguments))
     status, output, error = train(data, out, backend, "--resume")
     assert "going on from the checkpoint of step 1\n" in output
-    assert (status, error) == (130, f"centernet: stopped and saved; to go on: {command}\n")
+    assert (status, error) == (130, f"centernet: stopped, state saved; resume with: {command}\n")
 
     monkeypatch.undo()
     truncate(largest(out / f"checkpoints/{STEPS}.state"))

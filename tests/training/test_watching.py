@@ -167,7 +167,7 @@ def stopped_in_the_second_step(monkeypatch):
 def test_a_run_that_is_stopped_leaves_its_curves(data, tmp_path, capsys):
     out = tmp_path / "run"
     assert train(data, out) == 143
-    assert "to go on: centernet train" in capsys.readouterr().err
+    assert "resume with: centernet train" in capsys.readouterr().err
     with Image.open(out / "curves.png") as curves:
         drawn = np.asarray(curves.convert("RGB"))
     save_curves(metrics(out), tmp_path / "again.png")
@@ -181,5 +181,5 @@ def test_curves_that_cannot_be_drawn_do_not_hide_how_to_go_on(data, tmp_path, mo
     assert train(data, tmp_path / "run") == 143
     said = capsys.readouterr()
     assert f"{tmp_path / 'run/curves.png'} could not be drawn: Expecting value" in said.out
-    assert "stopped and saved; to go on: centernet train" in said.err
+    assert "stopped, state saved; resume with: centernet train" in said.err
     assert sorted(path.name for path in (tmp_path / "run/checkpoints").iterdir()) == ["2.json", "2.state"]
