@@ -1,1 +1,1 @@
-"""Moves weights between the two backends, and proves that the two are one detector."""
+"""Moves weights between the two backends, and proves that both are the same detector."""
