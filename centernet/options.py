@@ -9,7 +9,7 @@ Backend = Literal["jax", "torch"]
 ImageSize = Annotated[tuple[int, ...], tyro.conf.arg(metavar="S | H W")]
 Integers = Annotated[tuple[int, ...], tyro.conf.arg(metavar="INT...")]
 OutputFile = Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")]
-Data = tyro.conf.Positional[
+DataName = tyro.conf.Positional[
     Annotated[
         str,
         tyro.conf.arg(
@@ -19,7 +19,7 @@ Data = tyro.conf.Positional[
         ),
     ]
 ]
-Model = tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="MODEL", help="A run's model.safetensors.")]]
+ModelFile = tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="MODEL", help="A run's model.safetensors.")]]
 
 
 @runtime_checkable

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from centernet.options import (
-    Data,
+    DataName,
     ImageSize,
     OutputFile,
     height_and_width,
@@ -27,7 +27,7 @@ class Check:
     status 1 if there are errors: data that training would refuse, or that would make its result meaningless.
     """
 
-    data: Data
+    data: DataName
     image_size: ImageSize = (256,)
     """Size of the network's input in pixels, one number for a square; multiples of 32."""
     resize: Resize = "letterbox"

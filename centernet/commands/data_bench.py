@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from centernet.options import (
-    Data,
+    DataName,
     ImageSize,
     Integers,
     OutputFile,
@@ -28,7 +28,7 @@ class DataBench:
     If torch is installed, its DataLoader makes the same batches in turn, for comparison.
     """
 
-    data: Data
+    data: DataName
     split: str = "train"
     """Section of the data set."""
     image_size: ImageSize = (512,)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from centernet.options import Backend, Model, OutputFile, require_parent_folder
+from centernet.options import Backend, ModelFile, OutputFile, require_parent_folder
 from centernet_data.contract.files import write_text
 from centernet_data.contract.precision import Precision
 
@@ -15,7 +15,7 @@ from centernet_data.contract.precision import Precision
 class Eval:
     """Print a model's average precision on a data set: over all classes and for each class."""
 
-    model: Model
+    model: ModelFile
     data: Annotated[str, tyro.conf.arg(metavar="DATA")] = "shapes"
     """A built-in data set, a TOML file, or tfds:NAME or tfds:FOLDER, with the classes of the model."""
     split: str = "val"

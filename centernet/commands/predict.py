@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from centernet.options import Backend, Model
+from centernet.options import Backend, ModelFile
 from centernet_data.contract.files import write_text
 from centernet_data.contract.precision import Precision
 
@@ -16,7 +16,7 @@ from centernet_data.contract.precision import Precision
 class Predict:
     """Detect objects in pictures: draw them, and write them to detections.json."""
 
-    model: Model
+    model: ModelFile
     pictures: tyro.conf.Positional[
         Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PICTURE-OR-FOLDER...", help_behavior_hint="(required)")]
     ]

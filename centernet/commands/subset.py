@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from centernet.options import Data
+from centernet.options import DataName
 from centernet_data.contract.recipe import require
 
 
@@ -17,7 +17,7 @@ class Subset:
     From a data set in COCO's format, all fields of the chosen records and all categories are kept.
     """
 
-    data: Data
+    data: DataName
     out: Path
     """Folder to create, with images/, instances.json and a TOML file named after the folder."""
     ids: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
