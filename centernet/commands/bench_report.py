@@ -71,7 +71,7 @@ def print_processes(found: Sequence[Process], console: Console) -> None:
     for one in found:
         table.add_row(f"{NAMES[one.part]}, {sizes(one.task)}: {one.side}", *_figures(one))
     _show(console, table)
-    _say(console, "Seconds from program start to the first result; cold: nothing compiled before, warm: everything.")
+    _say(console, "Seconds from program start to the first result; cold: nothing compiled before.")
     for one in found:
         if one.failed:
             _say(console, f"{NAMES[one.part]}, {sizes(one.task)}: {one.side} {one.failed}")
