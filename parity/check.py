@@ -12,9 +12,10 @@ from centernet_data.contract.recipe import Recipe
 from centernet_data.dataset import Dataset
 from centernet_data.source import open_for_model
 from centernet_data.synthetic.shapes import ShapesDataset
-from parity.compare import BOUNDS, Pair, compare, compare_inference
+from parity.compare import BOUNDS, compare, compare_inference
 from parity.dataset import compare_dataset
 from parity.difference import Difference
+from parity.pair import Pair
 
 FRESH = ModelConfig(ShapesDataset.classes, (64, 96))
 BATCH_SIZE = 4  # a training step splits it in two

@@ -35,7 +35,7 @@ def _run(settings: str, caches: dict[str, str]) -> dict:
     command = [sys.executable, "-m", "parity.bench.fresh", settings]
     done = subprocess.run(command, env=os.environ | caches, capture_output=True, text=True, check=False)
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no word"])[-1]
+        last = (done.stderr.strip().splitlines() or ["no error message"])[-1]
         raise ChildProcessError(f"ended with status {done.returncode}: {last}")
     found = json.loads(done.stdout.splitlines()[-1])
     return {"seconds": found["first_done"] - start, "peak_bytes": found["peak_bytes"]}
