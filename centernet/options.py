@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import tyro
 
-Backend = Literal["jax", "torch"]
+BackendName = Literal["jax", "torch"]
 ImageSize = Annotated[tuple[int, ...], tyro.conf.arg(metavar="S | H W")]
 Integers = Annotated[tuple[int, ...], tyro.conf.arg(metavar="INT...")]
 OutputFile = Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from centernet.options import Backend, ModelFile, OutputFile, require_parent_folder
+from centernet.options import BackendName, ModelFile, OutputFile, require_parent_folder
 from centernet_data.contract.files import write_text
 from centernet_data.contract.precision import Precision
 
@@ -26,7 +26,7 @@ class Eval:
     """Precision of the network; bfloat16 is for accelerators. Boxes and scores are always float32."""
     json: OutputFile = None
     """Also write the numbers to this file."""
-    backend: Backend = "jax"
+    backend: BackendName = "jax"
     """Backend that runs the model."""
 
     def run(self) -> int:

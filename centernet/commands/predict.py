@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from centernet.options import Backend, ModelFile
+from centernet.options import BackendName, ModelFile
 from centernet_data.contract.files import write_text
 from centernet_data.contract.precision import Precision
 
@@ -29,7 +29,7 @@ class Predict:
     """Also look at each picture's mirror image and average heatmaps and sizes; takes twice as long."""
     precision: Precision = "float32"
     """Precision of the network; bfloat16 is for accelerators. Boxes and scores are always float32."""
-    backend: Backend = "jax"
+    backend: BackendName = "jax"
     """Backend that runs the model."""
 
     def __post_init__(self):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from centernet.options import Backend, ImageSize, height_and_width, require_image_size
+from centernet.options import BackendName, ImageSize, height_and_width, require_image_size
 from centernet_data.contract.augmentation import Augmentation
 from centernet_data.contract.model_config import Resize
 from centernet_data.contract.recipe import RecipeOptions, require
@@ -64,7 +64,7 @@ class Settings:
     """How many processes there are."""
     process: int | None = None
     """Which of them this is, from 0."""
-    backend: Backend = "jax"
+    backend: BackendName = "jax"
     """Which of the two backends trains."""
 
     def __post_init__(self):
