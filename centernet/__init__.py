@@ -1,4 +1,4 @@
-"""The program `centernet`: what knows both the data and the backends."""
+"""The program `centernet`, which knows both the data and the backends."""
 
 from centernet_data import __version__
 

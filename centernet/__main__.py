@@ -1,4 +1,4 @@
-"""`python -m centernet` is the command `centernet`."""
+"""`python -m centernet` runs the command `centernet`."""
 
 import sys
 

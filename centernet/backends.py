@@ -1,27 +1,23 @@
 """What the program needs of a backend. `centernet_jax` and `centernet_torch` both offer it, and only this file imports
 them, when a command asks for one."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, SupportsFloat
+from typing import Any, Protocol, SupportsFloat
 
+import numpy as np
+from jaxtyping import Float
 from platformdirs import user_cache_path
 
-if TYPE_CHECKING:  # importing these would import numpy and OpenCV, and `centernet --help` wants neither
-    import numpy as np
-    from jaxtyping import Float
-
-    from centernet_data.batches import Batches
-    from centernet_data.contract.model_config import ModelConfig
-    from centernet_data.contract.precision import Device, Precision
-    from centernet_data.contract.recipe import Recipe
-    from centernet_data.detection import Picture
+from centernet_data.batches import Batches
+from centernet_data.contract.model_config import ModelConfig
+from centernet_data.contract.precision import Device, Precision
+from centernet_data.contract.recipe import Recipe
+from centernet_data.detection import Picture
 
 State = Any  # weights, their average and the optimizer, in the backend's own arrays; only the backend looks inside
 

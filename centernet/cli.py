@@ -36,30 +36,36 @@ OtherCommand = (
     | Annotated[Runs, tyro.conf.subcommand("runs")]
     | Annotated[Parity, tyro.conf.subcommand("parity")]
     | Annotated[Bench, tyro.conf.subcommand("bench")]
-    | Annotated[DataCommand, tyro.conf.subcommand("data", description="Check data sets, and make new ones.")]
+    | Annotated[DataCommand, tyro.conf.subcommand("data", description="Check data sets and make new ones.")]
 )
 
 
 def parse(arguments: Sequence[str] | None = None) -> Command:
-    """The command with its settings; those not given are the defaults, or the preset's if one is chosen."""
-    first = ArgumentParser(add_help=False, allow_abbrev=False)  # tyro must know its defaults before it parses
+    """The command with its options. Options not given have their defaults, or the values of the chosen preset."""
+    first = ArgumentParser(add_help=False, allow_abbrev=False)  # tyro needs the defaults before it parses
     first.add_argument("--preset", nargs="?")
     preset = PRESETS.get(first.parse_known_args(arguments)[0].preset)
     defaults = {} if preset is None else {"default": preset.settings, "description": preset.description}
     command = Annotated[Train, tyro.conf.subcommand("train", **defaults)] | OtherCommand
-    return tyro.cli(command, prog="centernet", description="CenterNet: objects as points.", args=arguments)
+    return tyro.cli(
+        command,
+        prog="centernet",
+        description="CenterNet (Objects as Points): train, evaluate and use object detectors.",
+        args=arguments,
+    )
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Runs one command. Bad input ends it with one line on stderr and status 2, SIGTERM with 143, Ctrl-C with 130."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command. Returns its exit status: for bad input 2, with one line on stderr; after SIGTERM 143; after
+    Ctrl-C 130."""
     try:
         return parse(arguments).run()
     except (ValueError, OSError) as error:
         print("centernet:", " ".join(str(error).splitlines()), file=sys.stderr)
         return 2
     except Interrupted as stop:
-        again = _command_to_resume(sys.argv[1:] if arguments is None else arguments)
-        print(f"centernet: stopped, state saved; resume with: {again}", file=sys.stderr)
+        command = _command_to_resume(sys.argv[1:] if arguments is None else arguments)
+        print(f"centernet: stopped, state saved; resume with: {command}", file=sys.stderr)
         return 128 + stop.signal
     except KeyboardInterrupt:
         print("centernet: interrupted", file=sys.stderr)

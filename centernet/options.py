@@ -1,17 +1,30 @@
-"""What the options of several commands share."""
+"""Options that several commands share, and their checks. Imports nothing heavy: `--help` reads this file."""
 
 from pathlib import Path
 from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import tyro
 
-Backend = Literal["jax", "torch"]
+BackendName = Literal["jax", "torch"]
 ImageSize = Annotated[tuple[int, ...], tyro.conf.arg(metavar="S | H W")]
+Integers = Annotated[tuple[int, ...], tyro.conf.arg(metavar="INT...")]
+OutputFile = Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")]
+DataName = tyro.conf.Positional[
+    Annotated[
+        str,
+        tyro.conf.arg(
+            metavar="DATA",
+            help="A built-in data set (shapes, scene-text), a TOML file that describes one, or tfds:NAME or "
+            "tfds:FOLDER.",
+        ),
+    ]
+]
+ModelFile = tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="MODEL", help="A run's model.safetensors.")]]
 
 
 @runtime_checkable
 class Command(Protocol):
-    """A command of `centernet`: its options are fields, its `run` returns the exit status."""
+    """A command of `centernet`: its fields are the options, and `run` returns the exit status."""
 
     def run(self) -> int: ...
 
@@ -24,11 +37,11 @@ def require_image_size(image_size: tuple[int, ...]) -> None:
 
 
 def height_and_width(image_size: tuple[int, ...]) -> tuple[int, int]:
-    """An image size as (height, width); one number stands for a square."""
+    """An image size as (height, width); a single number stands for a square."""
     return image_size[0], image_size[-1]
 
 
 def require_parent_folder(path: Path | None) -> None:
-    """Raises ValueError if `path` is given and the folder it lies in does not exist."""
+    """Raises ValueError if `path` is given but the folder it is in does not exist."""
     if path is not None and not path.parent.is_dir():
         raise ValueError(f"{path}: its folder does not exist")

@@ -1,4 +1,4 @@
-"""Settings of `centernet train` for known data sets, and where their numbers come from."""
+"""Settings of `centernet train` for known data sets, and the sources of their numbers."""
 
 from dataclasses import dataclass, replace
 
@@ -8,7 +8,7 @@ from centernet_data.contract.recipe import RecipeOptions
 
 @dataclass(frozen=True)
 class Preset:
-    """A run's settings; where their numbers come from, the whole command, and the average precision to be expected."""
+    """A run's settings, the source of their numbers, the whole command, and the average precision to expect."""
 
     settings: Train
     source: str
@@ -17,11 +17,11 @@ class Preset:
 
     @property
     def description(self) -> str:
-        """What `--help` says of it."""
-        return "\n\n".join((self.command, f"The numbers are {self.source}.", f"To be expected: {self.expected}."))
+        """What `--help` says about it."""
+        return "\n\n".join((self.command, f"The numbers are {self.source}.", f"Expected: {self.expected}."))
 
 
-# As the authors train: no warm-up, no average of the weights, and no decay, without which AdamW is the Adam they use.
+# As the authors train: no warm-up, no average of the weights, and no weight decay, which makes AdamW the Adam they use.
 _AUTHORS = RecipeOptions(warmup=0.0, schedule="drops", weight_decay=0.0, ema_decay=0.0)
 
 _TINY_COCO = Preset(

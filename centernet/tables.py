@@ -4,9 +4,9 @@ from rich.table import Table
 
 
 def number_table(first: str, *others: str, no_wrap: bool = False) -> Table:
-    """An empty table without rules: the first column is of names, the others, to its right, of numbers.
+    """An empty table without rules: a column of names, then right-aligned columns of numbers.
 
-    With `no_wrap` what is too long is cut off, and not broken into lines. The titles may hold rich's markup.
+    With `no_wrap`, text that is too long is cut off instead of wrapped. The titles may hold rich's markup.
     """
     table = Table(box=None, pad_edge=False, header_style="")
     table.add_column(first, no_wrap=no_wrap)

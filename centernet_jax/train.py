@@ -157,8 +157,9 @@ def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
 
 @cache
 def _compiled(devices: tuple[Any, ...], dtype: jnp.dtype):
-    on_each = NamedSharding(mesh_of(list(devices)), P()) if len(devices) > 1 else None
-    options = {"donate_argnums": 0, "compiler_options": compiler_options(devices[0].platform, dtype)}
+    first, *others = devices
+    on_each = NamedSharding(mesh_of([first, *others]), P()) if others else None
+    options = {"donate_argnums": 0, "compiler_options": compiler_options(first.platform, dtype)}
     return jax.jit(_train_step, out_shardings=on_each, **options)
 
 

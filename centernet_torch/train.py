@@ -44,7 +44,8 @@ def create_model(
         points_to_objects_kwargs=points_to_objects_kwargs,
         backbone_kwargs=config.backbone_kwargs | {"remat": remat},
     )
-    return model.to(find_device(device)).to(memory_format=torch.channels_last)
+    model = model.to(find_device(device))
+    return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] (torch's overloads lack it)
 
 
 def create_state(

@@ -1,4 +1,4 @@
-"""Moves weights between the two backends, and proves that the two are one detector."""
+"""Moves weights between the two backends, and proves that both are the same detector."""
 
 from centernet_data import __version__
 

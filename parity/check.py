@@ -1,4 +1,4 @@
-"""All stages of one model, or of a fresh one, in both backends."""
+"""All stages of one model in both backends."""
 
 from pathlib import Path
 
@@ -12,19 +12,23 @@ from centernet_data.contract.recipe import Recipe
 from centernet_data.dataset import Dataset
 from centernet_data.source import open_for_model
 from centernet_data.synthetic.shapes import ShapesDataset
-from parity.compare import BOUNDS, Pair, compare, compare_inference
+from parity.compare import BOUNDS, compare, compare_inference
 from parity.dataset import compare_dataset
 from parity.difference import Difference
+from parity.pair import Pair
 
 FRESH = ModelConfig(ShapesDataset.classes, (64, 96))
-BATCH_SIZE = 4  # of which each training step makes two
-PICTURES = 4  # that go through both detectors
+BATCH_SIZE = 4  # a training step splits it in two
+PICTURES = 4  # for both detectors to look at
 
 
 def parity_recipe(steps: int) -> Recipe:
-    """The project's recipe, with everything it does happening within some 20 steps: a warm-up, most of the cosine,
-    visible weight decay, clipping (at a norm of 5 it acts on some steps of a fresh ResNet-34 and not on others), an
-    average whose decay reaches its highest after 8 steps, two batches per step, and a trunk with a lower rate."""
+    """The project's recipe, such that all of it takes effect within some 20 steps.
+
+    A warm-up, most of the cosine, visible weight decay, clipping (at a norm of 5 it acts on some steps of a fresh
+    ResNet-34 and not on others), an average that reaches its full decay after 8 steps, two batches per step, and a
+    lower learning rate for the trunk.
+    """
     return Recipe(
         learning_rate=1e-3,
         total_steps=steps + 2,
@@ -40,9 +44,9 @@ def parity_recipe(steps: int) -> Recipe:
 def check(
     model: Path | None, data: str | None, split: str, dtype: DType, steps: int, device: Device
 ) -> list[Difference]:
-    """All stages: of the model, or of a fresh ResNet-34. With `data` both train and detect on it, and AP is compared.
+    """All stages of `model`, or of a fresh ResNet-34. With `data`, both train and detect on it, and AP is compared too.
 
-    To be called within `numerics`. Raises ValueError for bad input.
+    Call it within `numerics`. Raises ValueError for bad input.
     """
     recipe, bounds = parity_recipe(steps), BOUNDS[dtype]
     if model is None:
@@ -59,7 +63,7 @@ def check(
 
 
 def make_batches(dataset: Dataset, config: ModelConfig, steps: int) -> list[Batch]:
-    """The first batches of a training run. Another data set's classes are taken modulo the model's own."""
+    """The first batches of a training run, with class numbers modulo the model's number of classes."""
     batches = Batches(dataset, BATCH_SIZE, config.image_size, config.resize, NO_AUGMENTATION, seed=0)
     made = [batches[step] for step in range(steps)]
     for batch in made:
@@ -68,6 +72,6 @@ def make_batches(dataset: Dataset, config: ModelConfig, steps: int) -> list[Batc
 
 
 def some_pictures(dataset: Dataset) -> list[np.ndarray]:
-    """Some pictures, each cut a bit smaller than the one before: letterboxing must agree too."""
+    """Some pictures, each cropped a bit more than the one before, so that letterboxing is compared too."""
     pictures = [dataset.picture(i) for i in range(min(PICTURES, len(dataset)))]
     return [p[: -7 * i or None, : -11 * i or None] if min(p.shape[:2]) > 64 else p for i, p in enumerate(pictures)]

@@ -1,4 +1,4 @@
-"""How far two results of one stage lie apart, and where."""
+"""How much two results of one stage differ, and where."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,8 +9,8 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Difference:
-    """One stage in both backends. `max_abs` is the greatest difference, `where` the tensor and the index that it is
-    at, `max_rel` its ratio to the largest value that the stage has in torch. NaN equals nothing."""
+    """One stage in both backends: the largest difference `max_abs`, `where` it is (tensor and index), and its ratio
+    `max_rel` to the stage's largest value in torch. NaN equals nothing."""
 
     stage: str
     where: str
@@ -24,13 +24,16 @@ class Difference:
 
 
 def difference(stage: str, ours: Mapping, theirs: Mapping, bound: float) -> Difference:
-    """Compares tensors by name: `ours` of JAX, `theirs` of torch. The bound is relative; 0 asks for the same bits."""
+    """Compares tensors by name: JAX's (`ours`) and torch's (`theirs`). The bound is relative; 0 means bit-identical.
+
+    Raises ValueError if there are none.
+    """
     if not ours and not theirs:
         raise ValueError(f"{stage}: nothing to compare")
     ours, theirs = ({name: np.asarray(t) for name, t in side.items()} for side in (ours, theirs))
     if unlike := _unlike(ours, theirs):
         return Difference(stage, unlike, math.inf, math.inf, bound)
-    max_abs, where = max((_farthest(name, ours[name], theirs[name]) for name in theirs), key=lambda f: _badness(f[0]))
+    max_abs, where = max((_largest(name, ours[name], theirs[name]) for name in theirs), key=lambda f: _badness(f[0]))
     largest = max((float(np.abs(t).max()) for t in theirs.values() if t.size), default=0.0)
     if largest:
         return Difference(stage, where, max_abs, max_abs / largest, bound)
@@ -38,12 +41,12 @@ def difference(stage: str, ours: Mapping, theirs: Mapping, bound: float) -> Diff
 
 
 def worst(differences: Iterable[Difference]) -> Difference:
-    """The one with the greatest ratio; NaN outweighs every number."""
+    """The one with the largest ratio; NaN counts as larger than any number."""
     return max(differences, key=lambda one: _badness(one.max_rel))
 
 
 def _unlike(ours: Mapping, theirs: Mapping) -> str:
-    """What two sets of tensors cannot be compared for: a name, a shape or a precision that only one of them has."""
+    """Why two sets of tensors cannot be compared: a name, shape or dtype that only one of them has; "" if they can."""
     for name in sorted(ours.keys() | theirs.keys()):
         if name not in ours or name not in theirs:
             return f"{name}: only in {'JAX' if name in ours else 'torch'}"
@@ -54,12 +57,12 @@ def _unlike(ours: Mapping, theirs: Mapping) -> str:
     return ""
 
 
-def _farthest(name: str, ours: np.ndarray, theirs: np.ndarray) -> tuple[float, str]:
+def _largest(name: str, ours: np.ndarray, theirs: np.ndarray) -> tuple[float, str]:
     if ours.size == 0:
         return 0.0, name
-    apart = np.abs(ours.astype(np.float64) - theirs.astype(np.float64))
-    index = np.unravel_index(np.argmax(apart), apart.shape)  # the first NaN if there is one
-    return float(apart[index]), name + (f"[{', '.join(map(str, index))}]" if index else "")
+    differences = np.abs(ours.astype(np.float64) - theirs.astype(np.float64))
+    index = np.unravel_index(np.argmax(differences), differences.shape)  # the first NaN if there is one
+    return float(differences[index]), name + (f"[{', '.join(map(str, index))}]" if index else "")
 
 
 def _badness(value: float) -> float:
@@ -67,7 +70,7 @@ def _badness(value: float) -> float:
 
 
 def verdict(found: Sequence[Difference]) -> str:
-    """One line: that all agree, or the first stage that differs, and by how much."""
+    """One line: all stages agree, or which is the first that differs, and by how much."""
     differing = [one for one in found if not one.agrees]
     if not differing:
         return f"one detector: all {len(found)} stages agree"
@@ -79,5 +82,5 @@ def verdict(found: Sequence[Difference]) -> str:
 
 
 def number(value: float) -> str:
-    """A difference in two digits."""
+    """A difference with two significant digits."""
     return f"{value:.1e}" if value else "0"

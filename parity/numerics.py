@@ -1,4 +1,4 @@
-"""The precision in which both backends compute, and the device on which they do."""
+"""The precision and the device that both backends compute with."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,16 +12,18 @@ from centernet_data.contract.precision import Device, DType
 
 @contextmanager
 def numerics(dtype: DType, device: Device = "cpu") -> Iterator[None]:
-    """float64 switched on in JAX if asked for, TF32 off in both, and JAX on `device`. ValueError if it is not there."""
+    """A context in which JAX computes on `device`, in float64 if asked for, and neither backend uses TF32.
+
+    Raises ValueError if there is no such device.
+    """
     try:
         jax_device = jax.devices(device)[0]
     except RuntimeError:
         raise ValueError(f"--device {device}: JAX finds no such device here") from None
     if device == "gpu" and not torch.cuda.is_available():
         raise ValueError("--device gpu: torch finds no such device here")
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = matmul.allow_tf32, cudnn.allow_tf32
-    matmul.allow_tf32 = cudnn.allow_tf32 = False
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     try:
         with ExitStack() as stack:
             stack.enter_context(jax.enable_x64(dtype == "float64"))
@@ -29,10 +31,10 @@ def numerics(dtype: DType, device: Device = "cpu") -> Iterator[None]:
             stack.enter_context(jax.default_device(jax_device))
             yield
     finally:
-        matmul.allow_tf32, cudnn.allow_tf32 = before
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
 
 
 def torch_device() -> str:
-    """torch's name for the device on which JAX computes."""
+    """torch's name for the device that JAX computes on."""
     (device,) = jnp.zeros(()).devices()
     return "cuda" if device.platform == "gpu" else "cpu"

@@ -10,7 +10,9 @@ import torch
 from flax import linen as nn
 
 import centernet_jax
+import centernet_jax.train
 import centernet_torch
+import centernet_torch.train
 from centernet_jax.backbone import STAGE_SIZES
 from centernet_jax.train import TrainState as JaxState
 from centernet_jax.weights import to_torch, torch_name
@@ -23,7 +25,7 @@ Tensors = dict[str, np.ndarray]
 def forward_stages(depth: int) -> dict[str, str]:
     """The stages of the forward pass in order: the name of each, and the module whose output it is.
 
-    The stem ends behind the pool, which is no module: it is what the first block takes in.
+    The stem ends after the pool, which is not a module, so its output is taken as the first block's input.
     """
     trunk = {f"layer{i}": f"backbone.resnet.layer{i}.{n - 1}" for i, n in enumerate(STAGE_SIZES[depth], 1)}
     neck = {f"upscale {i}": f"backbone.upscale.{i}" for i in range(3)}
@@ -41,7 +43,7 @@ def parameter_stage(name: str) -> str:
 
 
 def jax_forward(state: JaxState, images: np.ndarray, train: bool) -> Tensors:
-    """Every module's output for uint8 images, by its torch name, and what goes into each as "into NAME"."""
+    """Every module's output for uint8 images, by the module's torch name, and its input as "into NAME"."""
     return jax.device_get(_jax_forward(state.model, state.variables, images, train))
 
 
@@ -65,34 +67,34 @@ def _jax_forward(model, variables: Mapping, images, train: bool):
 
 @torch.no_grad()
 def torch_forward(state: TorchState, images: np.ndarray, train: bool) -> Tensors:
-    """The same, in NHWC. The running statistics of the model stay as they are."""
+    """The same, in NHWC. Leaves the model's running statistics unchanged."""
     model, taken, hooks = state.model, {}, []
     kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     for name, module in model.named_modules():
         hooks.append(module.register_forward_hook(partial(_tap, taken, name)))
     device, dtype = next(model.parameters()).device, next(model.parameters()).dtype
-    images = centernet_torch.normalize_images(torch.as_tensor(images, device=device), dtype)
-    model.train(train)(images, return_logits=True)
+    normalized = centernet_torch.normalize_images(torch.as_tensor(images, device=device), dtype)
+    model.train(train)(normalized, return_logits=True)
     for hook in hooks:
         hook.remove()
     model.load_state_dict(kept)
-    return {name: nhwc(tensor) for name, tensor in (taken | {"images": images}).items()}
+    return {name: nhwc(tensor) for name, tensor in (taken | {"images": normalized}).items()}
 
 
 def _tap(taken: dict, name: str, module, args: tuple, result) -> None:
-    # A later layer may overwrite neither, so nothing is copied.
+    # No later layer overwrites either of them in place, so nothing is copied.
     taken.setdefault(name, result)
     taken.setdefault(f"into {name}", args[0])
 
 
 def nhwc(tensor: torch.Tensor) -> np.ndarray:
-    """A map [B, C, H, W] in JAX's layout; any other tensor as it is."""
+    """A map [B, C, H, W] in JAX's layout; any other tensor unchanged."""
     tensor = tensor.detach()
     return (tensor.permute(0, 2, 3, 1) if tensor.ndim == 4 else tensor).cpu().numpy()
 
 
 def jax_gradients(state: JaxState, batch: dict) -> tuple[Tensors, Tensors, Tensors]:
-    """The losses, the gradient of every parameter, and the running statistics behind one batch."""
+    """The losses, the gradient of every parameter, and the running statistics after one batch."""
     losses, gradients, batch_stats = jax.device_get(_jax_gradients(state, batch))
     return by_name(losses), to_torch({"params": gradients}), to_torch({"batch_stats": batch_stats})
 
@@ -103,7 +105,7 @@ def _jax_gradients(state: JaxState, batch: dict):
 
 
 def torch_gradients(state: TorchState, batch: dict) -> tuple[Tensors, Tensors, Tensors]:
-    """The same, in torch. The running statistics of the model stay as they are."""
+    """The same, in torch. Leaves the model's running statistics unchanged."""
     kept = {name: tensor.clone() for name, tensor in state.model.state_dict().items()}
     state.model.zero_grad(set_to_none=True)
     losses = centernet_torch.train.loss_and_gradients(state, batch)
@@ -119,5 +121,5 @@ def by_name(losses) -> Tensors:
 
 
 def jax_copy(state: JaxState) -> JaxState:
-    """A state that a training step may consume."""
+    """A copy of a state, for a training step to consume."""
     return jax.tree.map(jnp.copy, state)

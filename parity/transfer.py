@@ -16,6 +16,7 @@ from torch import nn
 
 import centernet_jax
 import centernet_torch
+import centernet_torch.optimizer
 from centernet_data.contract.model_config import ModelConfig
 from centernet_data.contract.weights_file import check_tensors
 from centernet_jax.devices import devices_of
@@ -82,7 +83,8 @@ def cast(state: Tree, dtype: str) -> Tree:
 
 
 def _to_flax(tensors: Mapping[str, np.ndarray]) -> Variables:
-    if not jax.config.jax_enable_x64 and any(tensor.dtype == np.float64 for tensor in tensors.values()):
+    x64 = jnp.result_type(float) == jnp.float64
+    if not x64 and any(tensor.dtype == np.float64 for tensor in tensors.values()):
         raise ValueError("float64 weights need JAX's x64 mode (jax.enable_x64)")
     return to_flax(tensors)
 

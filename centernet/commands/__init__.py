@@ -1,1 +1,5 @@
-"""The commands of `centernet`, one file each: its options and its `run()`."""
+"""The commands of `centernet`: for each a class whose fields are the options and whose `run()` does the work.
+
+`centernet --help` imports all of these classes. To answer at once it must not import numpy, OpenCV or a framework, so
+`run()` imports what needs them: the rest of the program, and the modules `*_report.py` and `*_work.py` next to it.
+"""

@@ -2,40 +2,38 @@
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Annotated
 
 import tyro
 
-from centernet.options import Backend, require_parent_folder
+from centernet.options import BackendName, ModelFile, OutputFile, require_parent_folder
+from centernet_data.contract.files import write_text
 from centernet_data.contract.precision import Device, Precision
 
 
 @dataclass(frozen=True)
 class Eval:
-    """Print the average precision of a model on a data set, over all classes and for each."""
+    """Print a model's average precision on a data set: over all classes and for each class."""
 
-    model: tyro.conf.Positional[Path]
-    """A run's model.safetensors."""
-    data: str = "shapes"
-    """A built-in data set (shapes, scene-text), a TOML file, or tfds:NAME or tfds:FOLDER; its classes must be those of
-    the model."""
+    model: ModelFile
+    data: Annotated[str, tyro.conf.arg(metavar="DATA")] = "shapes"
+    """A built-in data set, a TOML file, or tfds:NAME or tfds:FOLDER, with the classes of the model."""
     split: str = "val"
-    """Which section of the data set."""
+    """Section of the data set."""
     flip_test: bool = False
-    """Look at each picture together with its mirror image, averaging heatmaps and sizes; takes twice the time."""
+    """Also look at each picture's mirror image and average heatmaps and sizes; takes twice as long."""
     precision: Precision = "float32"
-    """Precision of the network; bfloat16 is for accelerators. Boxes and scores are float32."""
-    json: Path | None = None
+    """Precision of the network; bfloat16 is for accelerators. Boxes and scores are always float32."""
+    json: OutputFile = None
     """Also write the numbers to this file."""
     device: Device | None = None
-    """Where it runs: cpu or gpu. By default on an accelerator if there is one."""
-    backend: Backend = "jax"
-    """Which of the two backends runs the model."""
+    """Device to run on: cpu or gpu. By default an accelerator if there is one."""
+    backend: BackendName = "jax"
+    """Backend that runs the model."""
 
     def run(self) -> int:
         """Evaluates, prints and writes. Raises ValueError for bad input."""
         from centernet.backends import open_backend
-        from centernet_data.contract.files import write_text
         from centernet_data.evaluation import evaluate, report, without_nan
         from centernet_data.source import open_for_model
 

@@ -9,20 +9,20 @@ import tyro
 
 @dataclass(frozen=True)
 class Prepare:
-    """Write all splits of a data set as TFDS keeps its own, in ArrayRecord files, to be read by --data tfds:...
+    """Write all splits of a data set in TFDS's own format (ArrayRecord files), to be read with --data tfds:...
 
-    One folder then holds pictures and annotations in a few large files with random access; training on it gives the
-    same batches as on the original files. Picture files are stored as they are. Needs pip install -e ".[tfds]".
+    Pictures and annotations are then in one folder, in a few large files with random access. Training on it gives the
+    same batches as the original files. Picture files are stored unchanged. Needs pip install -e ".[tfds]".
     """
 
     data: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="DATA")]]
-    """A TOML file that describes a data set, or a built-in one (shapes, scene-text), rendered here once."""
+    """A TOML file that describes a data set, or a built-in one (shapes, scene-text), which is rendered once."""
     tfds_dir: Path
-    """TFDS's data folder; the data set goes into NAME/1.0.0 in it."""
-    name: str | None = None
-    """What TFDS is to call it: letters, digits and _. That of the TOML file if not given."""
+    """TFDS's data folder; the data set is written to NAME/1.0.0 in it."""
+    name: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = None
+    """The data set's name in TFDS: letters, digits and _; by default the name of the TOML file."""
     overwrite: bool = False
-    """Replace a data set that is already in that folder."""
+    """Replace a data set that is already there."""
 
     def run(self) -> int:
         """Writes the data set. Raises ValueError for bad input."""

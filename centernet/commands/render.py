@@ -11,18 +11,18 @@ from centernet_data.contract.checks import require
 
 @dataclass(frozen=True)
 class Render:
-    """Write rendered scenes with words as pictures and a COCO-Text file, and the TOML file to train on them."""
+    """Write rendered scenes with words: pictures, a COCO-Text file, and the TOML file to train on them."""
 
     what: tyro.conf.Positional[Literal["scene-text"]]
-    """Which of the rendered data sets."""
+    """The kind of scenes."""
     out: Path
-    """Folder to make, with images/, cocotext.v2.json and scene-text.toml."""
+    """Folder to create, with images/, cocotext.v2.json and scene-text.toml."""
     count: int = 1000
     """Pictures to train on."""
     val_count: int = 100
     """Pictures to validate on, from a separate stream of random numbers."""
     seed: int = 0
-    """The same seed gives the same pictures; those of --data scene-text have seed 0."""
+    """The same seed gives the same pictures; --data scene-text has those of seed 0."""
 
     def __post_init__(self):
         for name in ("count", "val_count"):

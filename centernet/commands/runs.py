@@ -1,4 +1,4 @@
-"""`centernet runs`: what training runs differ in, and what came of them, side by side."""
+"""`centernet runs`: compares the settings and the results of training runs."""
 
 import json
 import math
@@ -17,65 +17,68 @@ from rich.table import Table
 from centernet.tables import number_table
 from centernet.training.resume import FREE, flattened
 
-LAST = 50  # steps whose median is a run's loss and speed
+LAST = 50  # steps whose median is reported as a run's loss and speed
 
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """One run's folder: its settings by dotted name, and the lines of its metrics.jsonl."""
+    """What a run's folder holds: its settings by dotted name, and the lines of its metrics.jsonl."""
 
     path: Path
     settings: dict[str, object]
     lines: list[dict]
 
     def last(self, name: str) -> float | None:
-        """The median of the last steps' values; None if there are none."""
+        """The median of this metric over the last steps; None if there is none."""
         values = [line[name] for line in self.lines if line.get(name) is not None]
         return median(values[-LAST:]) if values else None
 
     @property
     def waiting(self) -> float | None:
-        """Which share of the last steps' time they waited for their batches; None if that was not measured."""
+        """The share of the last steps' time that was spent waiting for batches; None if it was not measured."""
         timed = [line for line in self.lines if "seconds_waiting" in line and line["images_per_second"] is not None]
         waiting = sum(line["seconds_waiting"] for line in timed[-LAST:])
         computing = sum(line["seconds_computing"] for line in timed[-LAST:])
         return waiting / (waiting + computing) if timed else None
 
     def evaluated(self, name: str) -> float | None:
-        """The last measured average precision of this name; None if there is none."""
+        """The last value of an average precision, such as AP50; None if there is none."""
         return next((line[name] for line in reversed(self.lines) if line.get(name) is not None), None)
 
 
 @dataclass(frozen=True)
 class Runs:
-    """Compare training runs: the settings in which they differ, how far they came, their losses and AP."""
+    """Compare training runs: the settings in which they differ, their progress, losses and AP."""
 
     folders: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FOLDER...")]] = (Path("runs"),)
-    """Folders of runs, and folders that hold some."""
+    """Folders of runs, or folders that contain them."""
 
     def run(self) -> int:
         """Prints the table. Raises ValueError for a folder without a run, or a damaged file in one."""
         runs = [read_run(path) for folder in self.folders for path in find_runs(folder)]
         console = Console()
         table = table_of(runs)
-        # A table wider than the terminal is not squeezed: a file or pager can take it whole.
+        # Not squeezed into a narrower terminal: a file or a pager can show the whole table.
         console.width = max(console.width, Console(width=10_000).measure(table).maximum)
         console.print(table, highlight=False, soft_wrap=True)
         return 0
 
 
 def find_runs(folder: Path) -> list[Path]:
-    """The folder itself if it holds a run (a config.toml), else those directly in it that do, sorted by name."""
+    """The folder itself if it holds a run (a config.toml), else its subfolders that do, sorted by name.
+
+    Raises ValueError if there is no run.
+    """
     if (folder / "config.toml").is_file():
         return [folder]
     found = sorted(path.parent for path in folder.glob("*/config.toml"))
     if not found:
-        raise ValueError(f"{folder}: neither a run's folder (with a config.toml) nor one that holds some")
+        raise ValueError(f"{folder}: neither a run's folder (with a config.toml) nor a folder of runs")
     return found
 
 
 def read_run(path: Path) -> FinishedRun:
-    """Settings and metrics of a run; of one that is still going on, the last line may be torn and is left out."""
+    """Settings and metrics of a run. Raises ValueError, naming the file, if one of them is damaged."""
     file = path / "config.toml"
     try:
         settings = tomllib.loads(file.read_text(encoding="utf-8"))
@@ -85,7 +88,7 @@ def read_run(path: Path) -> FinishedRun:
 
 
 def table_of(runs: Sequence[FinishedRun]) -> Table:
-    """A row for each run: the settings in which they differ, how far it came, and its results."""
+    """One row per run: the settings in which the runs differ, its progress and its results."""
     names = list(dict.fromkeys(name for run in runs for name in run.settings if name not in FREE))
     differing = [name for name in names if len({json.dumps(run.settings.get(name), default=str) for run in runs}) > 1]
     results = ("steps", "epoch", "loss", "AP", "AP50", "AP75", "images/s", "waiting")
@@ -111,7 +114,7 @@ def _setting(value: object) -> str:
 
 def _read_metrics(path: Path) -> list[dict]:
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
-    if lines and not lines[-1].endswith("\n"):
+    if lines and not lines[-1].endswith("\n"):  # half-written by a run in progress
         lines.pop()
     metrics = []
     for number, line in enumerate(lines, start=1):
@@ -120,7 +123,7 @@ def _read_metrics(path: Path) -> list[dict]:
         except json.JSONDecodeError as error:
             raise ValueError(f"{path}: line {number} is not JSON: {error}") from error
         if not isinstance(metrics[-1], dict) or not {"step", "epoch"} <= metrics[-1].keys():
-            raise ValueError(f"{path}: line {number} is not of a run's metrics: it has no step and epoch")
+            raise ValueError(f"{path}: line {number} is not a run's metrics: it has no step and epoch")
     return metrics
 
 

@@ -6,32 +6,32 @@ from typing import Annotated
 
 import tyro
 
+from centernet.options import DataName
 from centernet_data.contract.checks import require
 
 
 @dataclass(frozen=True)
 class Subset:
-    """Cut some pictures with their objects out of a data set, as a smaller one in COCO's format.
+    """Copy some pictures of a data set, with their objects, to a new data set in COCO's format.
 
-    Of a data set in COCO's format all fields of the chosen records are kept, and all categories.
+    From a data set in COCO's format, all fields of the chosen records and all categories are kept.
     """
 
-    data: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="DATA")]]
-    """A built-in data set (shapes, scene-text), a TOML file that describes one, or tfds:NAME or tfds:FOLDER."""
+    data: DataName
     out: Path
-    """Folder to make, with images/, instances.json and a TOML file of the folder's name with the one section."""
-    ids: Path | None = None
-    """A file with one image id per line (in other formats than COCO's, one picture's name); # begins a comment."""
-    count: int | None = None
-    """Instead of --ids: how many pictures to draw at random."""
+    """Folder to create, with images/, instances.json and a TOML file named after the folder."""
+    ids: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
+    """File with one image id per line (in formats other than COCO: one picture name); # starts a comment."""
+    count: Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="")] = None
+    """Instead of --ids: number of pictures to draw at random."""
     split: str = "train"
-    """Which section of the data set."""
+    """Section of the data set."""
     seed: int = 0
-    """Seed for drawing the pictures of --count; the same seed draws the same."""
+    """Seed for --count; the same seed draws the same pictures."""
 
     def __post_init__(self):
         if (self.ids is None) == (self.count is None):
-            raise ValueError("either --ids or --count must say which pictures to cut out")
+            raise ValueError("either --ids or --count must say which pictures to copy")
         require("count", self.count, self.count is None or self.count >= 1, "at least 1")
         require("seed", self.seed, self.seed >= 0, "at least 0")
 
@@ -44,5 +44,5 @@ class Subset:
         counts = f"{subset.pictures} pictures with {subset.annotations} annotations"
         print(f"{counts}, in the section [{self.split}]: use them with --data {subset.toml}")
         for note in subset.notes:
-            print(f"  of all that they were chosen from: {note}")
+            print(f"  in the whole section: {note}")
         return 0

@@ -10,7 +10,7 @@ class Train(Settings):
     """Train a detector, evaluate it on the validation split, and save both in a folder.
 
     Without options it learns the built-in rendered shapes, in at most five minutes on two CPU cores. For your own
-    pictures give --data, a larger input and a longer run: --image-size 256 --depth 34 --epochs 100, for example.
+    pictures give --data, a larger input and a longer run, for example --image-size 256 --depth 34 --epochs 100.
     """
 
     def run(self) -> int:

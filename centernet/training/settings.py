@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from centernet.options import Backend, ImageSize, height_and_width, require_image_size
+from centernet.options import BackendName, ImageSize, height_and_width, require_image_size
 from centernet_data.contract.augmentation import Augmentation
 from centernet_data.contract.checks import require
 from centernet_data.contract.model_config import Resize
@@ -67,8 +67,8 @@ class Settings:
     process: int | None = None
     """Which of them this is, from 0."""
     device: Device | None = None
-    """Where it trains: cpu or gpu. By default on an accelerator if there is one."""
-    backend: Backend = "jax"
+    """Device to train on: cpu or gpu. By default an accelerator if there is one."""
+    backend: BackendName = "jax"
     """Which of the two backends trains."""
 
     def __post_init__(self):

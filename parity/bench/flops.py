@@ -1,7 +1,7 @@
-"""How much arithmetic a picture takes: the one place that counts it, for both sides alike.
+"""The amount of arithmetic per picture, counted once for both backends.
 
-Counted are the convolutions of the torch form (a multiplication with its addition is two operations), forward, and for
-training those of both gradients too: what any implementation has to do in a direct way, whatever it does in fact.
+It is that of the convolutions as torch has them, two operations for a multiplication and an addition: those of the
+forward pass and, in training, of both gradients. An implementation may use an algorithm that needs fewer.
 """
 
 import torch
@@ -12,7 +12,7 @@ from parity.bench.task import Task
 
 
 def flop_per_image(task: Task, part: str) -> int:
-    """Operations of `part` ("forward" or "training"), counted without computing anything."""
+    """Operations of `part` ("forward" or "training") per picture, counted without computing anything."""
     model = centernet_torch.create_model(task.config).to("meta")
     image = torch.empty(1, 3, *task.image_size, device="meta")
     with FlopCounterMode(display=False) as counter:

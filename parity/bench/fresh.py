@@ -1,6 +1,6 @@
-"""A process of its own for one piece of work: how long it takes to start, and how much memory it takes.
+"""One piece of work in a separate process: its start-up time and its memory.
 
-`python -m parity.bench.fresh JSON` is what `in_fresh_process` runs; it imports one of the two frameworks, no more.
+`in_fresh_process` runs `python -m parity.bench.fresh JSON`, which imports only one of the two frameworks.
 """
 
 import json
@@ -19,7 +19,7 @@ from parity.bench.task import Task
 
 
 def in_fresh_process(side: str, part: str, task: Task, device: Device) -> Process:
-    """Two processes one after the other, the first with empty folders for compiled programs."""
+    """Runs two processes one after the other; the first starts with empty caches of compiled programs."""
     settings = json.dumps({"side": side, "part": part, "task": asdict(task), "device": device})
     with tempfile.TemporaryDirectory() as folder:
         caches = {"JAX_COMPILATION_CACHE_DIR": f"{folder}/jax", "TORCHINDUCTOR_CACHE_DIR": f"{folder}/torch"}
@@ -35,14 +35,14 @@ def _run(settings: str, caches: dict[str, str]) -> dict:
     command = [sys.executable, "-m", "parity.bench.fresh", settings]
     done = subprocess.run(command, env=os.environ | caches, capture_output=True, text=True, check=False)
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no word"])[-1]
+        last = (done.stderr.strip().splitlines() or ["no error message"])[-1]
         raise ChildProcessError(f"ended with status {done.returncode}: {last}")
     found = json.loads(done.stdout.splitlines()[-1])
     return {"seconds": found["first_done"] - start, "peak_bytes": found["peak_bytes"]}
 
 
 def main(settings: str) -> None:
-    """Does the work three times; prints when it was first done, in seconds since 1970, and the most memory in use."""
+    """Does the work three times. Prints when it was first done, in seconds since 1970, and the peak of memory."""
     given = json.loads(settings)
     task = Task(**given["task"] | {"image_size": tuple(given["task"]["image_size"])})
     if given["side"] == JAX:
@@ -61,11 +61,11 @@ def main(settings: str) -> None:
 
 
 def _peak_bytes() -> int:
-    """The most memory that this process has had in use."""
-    status = Path("/proc/self/status")
-    if status.exists():  # Linux's ru_maxrss starts from that of the process which started this one
-        return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1])
-    import resource
+    """The most memory that this process has used."""
+    status = Path("/proc/self/status")  # on Linux, ru_maxrss starts from that of the parent process
+    if status.exists() and (peak := re.search(r"VmHWM:\s+(\d+) kB", status.read_text())):
+        return 1024 * int(peak[1])
+    import resource  # which Windows lacks
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
 

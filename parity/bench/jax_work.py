@@ -1,5 +1,8 @@
-"""The work that is measured, in JAX. Each function makes all ready and returns the work, to be called many times; a
-call returns when the result is there. `torch_work.py` lies beside it; neither imports the other's framework."""
+"""The work that is measured, in JAX; `torch_work.py` is its twin, and neither imports the other's framework.
+
+Each function prepares everything and returns the work, to be called many times. A call returns when its result is
+computed.
+"""
 
 import os
 from collections.abc import Callable
@@ -20,30 +23,34 @@ Work = Callable[[], object]
 
 
 def prepare(device: Device, dtype: str) -> None:
-    """Computes on `device`, one of them, and in `dtype` from now on. ValueError if there is no such device."""
+    """From now on, computes on one device of the kind `device` and in `dtype`.
+
+    Raises ValueError if there is no such device.
+    """
     if device == "cpu":
         jax.config.update("jax_platforms", "cpu")
     else:
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
-        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # or nothing is left for torch
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # or torch would find no memory left
         if jax.default_backend() != device:
             raise ValueError(f"--device {device}: JAX finds no such device here")
     jax.config.update("jax_enable_x64", dtype == "float64")
 
 
 def forward(task: Task) -> Work:
-    """Normalised images to points."""
+    """From normalised images to points."""
     state = _fresh(task)
     images = centernet_jax.normalize_images(jnp.asarray(task.batch()["image"]), jnp.dtype(task.dtype))
-    # As the detector has them: the weights stay, and what is made of them alone is at hand.
-    variables = Detector.of(state, task.config, precision=task.precision).variables_for(images.shape)
+    # As the detector has them: with what can be computed from the weights alone.
+    shape = (task.batch_size, *task.image_size, 3)
+    variables = Detector.of(state, task.config, precision=task.precision).variables_for(shape)
     options = compiler_options(jax.default_backend(), jnp.dtype(task.weights_dtype))
     network = jax.jit(state.model.apply, compiler_options=options)
     return lambda: jax.block_until_ready(network(variables, images))
 
 
 def detection(task: Task) -> Work:
-    """uint8 images of the input's size to boxes, numpy to numpy."""
+    """From uint8 images of the input's size to boxes, both numpy arrays."""
     detector, images = Detector.of(_fresh(task), task.config, precision=task.precision), task.batch()["image"]
     return lambda: detector.detect(images)
 
@@ -60,7 +67,7 @@ def training(task: Task) -> Work:
 
 
 def loss(task: Task) -> Work:
-    """Objects and logits to targets, losses and the gradient by the logits."""
+    """From objects and logits to targets, losses and the gradient with respect to the logits."""
     losses = centernet_jax.CenterNetLoss(
         targets=task.recipe.targets, normalization=task.recipe.normalization, from_logits=True
     )
@@ -70,7 +77,7 @@ def loss(task: Task) -> Work:
 
 
 def decoding(task: Task) -> Work:
-    """Points with probabilities to boxes."""
+    """From points with probabilities to boxes."""
     model = centernet_jax.create_model(task.config, points_to_objects_kwargs=COCO_DECODING)
     points = jnp.asarray(task.points())
     decode = jax.jit(lambda points: model.apply({}, points, method="decode"))
@@ -85,12 +92,12 @@ def matrix_product(side: int, dtype: str) -> Work:
 
 
 def peak_device_bytes() -> int:
-    """The most that has been in use of the accelerator's memory."""
+    """The most of the accelerator's memory that has been in use."""
     return jax.local_devices()[0].memory_stats()["peak_bytes_in_use"]
 
 
 def _fresh(task: Task) -> TrainState:
-    # The one place that knows of which precision JAX's weights are.
+    # The only place that decides the precision of JAX's weights.
     state = centernet_jax.create_state(task.config, task.recipe)
     return jax.tree.map(lambda a: a.astype(task.weights_dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a, state)
 

@@ -1,4 +1,4 @@
-"""What a figure must be read with: versions, processor, threads and date."""
+"""What a measurement depends on: versions, processor, threads; and its date."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ from centernet_data.contract.precision import Device
 
 
 def machine(device: Device) -> dict[str, str | int]:
-    """By name, all that is not in the settings."""
+    """Everything by name that the options do not say. `device` is where both backends compute."""
     found = {
         "date": date.today().isoformat(),
         "cpu": _cpu_name(),

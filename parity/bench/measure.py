@@ -1,4 +1,4 @@
-"""What `centernet bench` measures: both backends in turn in one process, and each in processes of its own."""
+"""What `centernet bench` measures: both backends in turn in this process, and each in separate processes."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -12,17 +12,17 @@ from parity.bench.timing import in_turn, warm
 
 IN_THIS_PROCESS = tuple(jax_work.WORK)
 MATRIX_SIDE = {"cpu": 2048, "gpu": 8192}
-WHOLE = ("training", "detection")  # what a process of its own is started for
+WHOLE = ("training", "detection")  # measured in separate processes
 
 
 def prepare(device: Device, dtype: NetworkDType) -> None:
-    """Both backends compute on `device` and in `dtype` from now on. Raises ValueError if there is no such device."""
+    """From now on, both backends compute on `device` and in `dtype`. Raises ValueError if there is no such device."""
     jax_work.prepare(device, dtype)
     torch_work.prepare(device, dtype)
 
 
 def measure(part: str, task: Task, rounds: int, torch_compile: bool, notes: list[str]) -> Timing:
-    """One part in turn. Where torch.compile fails it is left out, and `notes` say so."""
+    """Times one part on both sides in turn. If torch.compile fails, it is left out and a line is added to `notes`."""
     works = {JAX: jax_work.WORK[part](task), EAGER: torch_work.WORK[part](task)}
     if torch_compile:
         compiled = torch_work.WORK[part](task, compiled=True)
@@ -34,7 +34,7 @@ def measure(part: str, task: Task, rounds: int, torch_compile: bool, notes: list
 
 
 def _failure(work: Callable[[], object]) -> str | None:
-    """The first line of why torch's compiler cannot do it: it lacks a C++ compiler, for one."""
+    """The first line of torch's error if it cannot compile the work, for example because there is no C++ compiler."""
     try:
         warm(work)
     except RuntimeError as error:
@@ -43,17 +43,17 @@ def _failure(work: Callable[[], object]) -> str | None:
 
 
 def measure_speeds(timings: Sequence[Timing], device: Device, dtype: NetworkDType, rounds: int) -> list[Speed]:
-    """Of the network and of training, where they were measured, with a matrix product as the limit."""
+    """The speeds of those `timings` that are of forward or training, with a matrix product's speed as the limit."""
     side = MATRIX_SIDE[device]
     products = {JAX: jax_work.matrix_product(side, dtype), EAGER: torch_work.matrix_product(side, dtype)}
-    # The limit is what the machine can do, so it is not the median but the best that either reached.
+    # The limit is what the machine can do, so it is the best round of either side instead of a median.
     limit = 2 * side**3 / min(min(seconds) for seconds in in_turn(products, rounds).values())
     counted = [(one.task, one.part) for one in timings if one.part in ("forward", "training")]
     return speeds(timings, {key: flop_per_image(*key) for key in counted}, limit)
 
 
 def measure_processes(tasks: Sequence[Task], device: Device, torch_compile: bool) -> Iterator[Process]:
-    """Each side's training step and detection, each in processes of its own."""
+    """Each side's training step and detection, each in separate processes."""
     sides = (JAX, EAGER, COMPILED) if torch_compile else (JAX, EAGER)
     for task in tasks:
         for part in WHOLE:

@@ -1,7 +1,7 @@
-"""What was measured, and what follows from it."""
+"""What was measured, and what is computed from it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ NAMES = {
     "loss": "targets and losses",
     "decoding": "decoding",
 }
+WHOLE_OF = {"loss": "training", "decoding": "detection"}  # which part contains which
 
 
 def sizes(task: Task) -> str:
@@ -24,7 +25,7 @@ def sizes(task: Task) -> str:
 
 
 class Timing(NamedTuple):
-    """Seconds per call in each round, of JAX, torch and, where that could be had, torch.compile."""
+    """Seconds per call in each round, for JAX, torch and, if it works, torch.compile."""
 
     part: str
     task: Task
@@ -32,12 +33,12 @@ class Timing(NamedTuple):
 
     @property
     def best_torch(self) -> str:
-        """Which form of torch is the faster one."""
+        """The faster form of torch."""
         return min(self.seconds.keys() - {JAX}, key=lambda name: median(self.seconds[name]))
 
     @property
     def ratio(self) -> float:
-        """JAX / torch in images per second: above 1 JAX is faster than torch's faster form."""
+        """JAX / torch in images per second: above 1, JAX is faster than torch's faster form."""
         return median_ratio(self.seconds[self.best_torch], self.seconds[JAX])
 
     def images_per_second(self, name: str) -> float:
@@ -56,7 +57,7 @@ class Timing(NamedTuple):
 
 @dataclass(frozen=True)
 class Share:
-    """What share of the time of `whole` the time of `part`, taken alone, amounts to, by side."""
+    """The time of `part`, measured alone, as a share of the time of `whole`, by side."""
 
     part: str
     whole: str
@@ -65,11 +66,11 @@ class Share:
 
 
 def shares(timings: Sequence[Timing]) -> list[Share]:
-    """Targets and losses in a training step, decoding in a detection, where both were measured."""
+    """Targets and losses in a training step, and decoding in a detection, if both were measured."""
     known = {(one.task, one.part): one for one in timings}
     found = []
     for one in timings:
-        whole = {"loss": "training", "decoding": "detection"}.get(one.part)
+        whole = WHOLE_OF.get(one.part, "")
         if other := known.get((one.task, whole)):
             of = {side: one.seconds_of(side) / other.seconds_of(side) for side in (JAX, EAGER)}
             found.append(Share(one.part, whole, one.task, of))
@@ -78,7 +79,7 @@ def shares(timings: Sequence[Timing]) -> list[Share]:
 
 @dataclass(frozen=True)
 class Speed:
-    """How much arithmetic a picture takes, and how fast each side does it, beside the limit."""
+    """How much arithmetic a picture takes, how fast each side does it, and the limit in operations per second."""
 
     part: str
     task: Task
@@ -88,7 +89,10 @@ class Speed:
 
 
 def speeds(timings: Sequence[Timing], work: Mapping[tuple[Task, str], float], limit: float) -> list[Speed]:
-    """`work`: operations per picture. `limit`: operations per second of a matrix product."""
+    """The speeds of those timings whose `work`, in operations per picture, is known.
+
+    `limit` is the speed of a matrix product, in operations per second.
+    """
     found = []
     for one in timings:
         if flop := work.get((one.task, one.part)):
@@ -99,9 +103,9 @@ def speeds(timings: Sequence[Timing], work: Mapping[tuple[Task, str], float], li
 
 @dataclass(frozen=True)
 class Process:
-    """A process of its own, that did one piece of work: seconds until it was first done, with nothing compiled before
-    and with all that compiled, and the most memory that the second such process took. `failed` says why there are no
-    figures."""
+    """Separate processes that did one piece of work: seconds from start until it was first done, with nothing compiled
+    before (cold) and with everything compiled (warm), and the peak memory of the warm one. `failed` says why there are
+    no figures."""
 
     side: str
     part: str
@@ -110,3 +114,24 @@ class Process:
     warm_seconds: float | None = None
     peak_bytes: int | None = None
     failed: str | None = None
+
+
+@dataclass
+class Results:
+    """Everything that one call of the command measured. A list is empty if its part was not asked for."""
+
+    timings: list[Timing] = field(default_factory=list)
+    speeds: list[Speed] = field(default_factory=list)
+    shares: list[Share] = field(default_factory=list)
+    processes: list[Process] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict:
+        """All that is printed, and the seconds of each round."""
+        return {
+            "timings": [one.as_json() for one in self.timings],
+            "speeds": [asdict(one) for one in self.speeds],
+            "shares": [asdict(one) for one in self.shares],
+            "processes": [asdict(one) for one in self.processes],
+            "notes": self.notes,
+        }

@@ -1,4 +1,4 @@
-"""What is measured, and on which input; no framework."""
+"""The sizes and the input of a measurement. Imports no framework."""
 
 from dataclasses import dataclass
 
@@ -13,8 +13,8 @@ from centernet_data.contract.recipe import Recipe
 
 @dataclass(frozen=True)
 class Task:
-    """The sizes of one measurement. `image_size` is (height, width) in pixels; `objects` counts those in a picture.
-    `dtype` is that of the network."""
+    """The sizes of one measurement. `image_size` is (height, width) in pixels; `objects` is the number per picture;
+    `dtype` is the network's precision."""
 
     batch_size: int
     image_size: tuple[int, int]
@@ -34,7 +34,7 @@ class Task:
 
     @property
     def precision(self) -> Precision:
-        """By its name as an option: "float32" leaves the network in that of the weights."""
+        """The network's precision as an option of training and detection: "float32" means that of the weights."""
         return "bfloat16" if self.dtype == "bfloat16" else "float32"
 
     @property
@@ -42,7 +42,7 @@ class Task:
         return Recipe(learning_rate=1e-4, total_steps=100_000, precision=self.precision)
 
     def batch(self) -> Batch:
-        """Noise, and objects that lie where they like."""
+        """Images of noise, with objects at random places."""
         rng, frame = np.random.default_rng(0), np.array(self.image_size)
         objects = np.ones((self.batch_size, self.objects, 6), np.float32)
         objects[..., :2] = rng.uniform(0, frame, (*objects.shape[:2], 2))
@@ -51,7 +51,7 @@ class Task:
         return {"image": rng.integers(0, 256, (self.batch_size, *self.image_size, 3), np.uint8), "objects": objects}
 
     def points(self) -> Float[np.ndarray, "b h4 w4 p"]:
-        """A map of uniform noise in [0, 1), in which every ninth cell is a peak: more than any network's has."""
+        """A map of uniform noise in [0, 1). Every ninth cell or so is a peak, more than in any network's output."""
         height, width = self.image_size
         shape = (self.batch_size, height // 4, width // 4, self.classes + 4)
         return np.random.default_rng(0).random(shape).astype(self.weights_dtype)

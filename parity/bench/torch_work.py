@@ -1,13 +1,16 @@
-"""The work that is measured, in torch. Each function makes all ready and returns the work, to be called many times; a
-call returns when the result is there. `jax_work.py` lies beside it; neither imports the other's framework.
+"""The work that is measured, in torch; `jax_work.py` is its twin, and neither imports the other's framework.
 
-torch is given its best: channels_last (as the backend itself has it), inference mode where nothing is trained, cuDNN's
-own search for the fastest kernels, and with `compiled` `torch.compile`, for inference with frozen weights, so that
+Each function prepares everything and returns the work, to be called many times. A call returns when its result is
+computed.
+
+torch runs at its best: channels_last (as in the backend itself), inference mode where nothing is trained, and cuDNN's
+own search for the fastest kernels. With `compiled` it uses `torch.compile`, in inference with frozen weights, so that
 Inductor folds batch normalisation into the convolutions.
 """
 
 import os
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -20,12 +23,15 @@ from centernet_torch.train import TrainState
 from parity.bench.task import Task
 
 Work = Callable[[], object]
+Result = TypeVar("Result")
 FROZEN = {"freezing": True}
 
 
 def prepare(device: Device, dtype: str) -> None:
-    """Computes on `device`, one of them, and in `dtype` from now on; float32 may use TF32 where there is such, as it
-    may in JAX. ValueError if there is no such device."""
+    """From now on, computes on one device of the kind `device` and in `dtype`. float32 may use TF32, as it may in JAX.
+
+    Raises ValueError if there is no such device.
+    """
     if device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     else:
@@ -38,7 +44,7 @@ def prepare(device: Device, dtype: str) -> None:
 
 
 def forward(task: Task, compiled: bool = False) -> Work:
-    """Normalised images to points."""
+    """From normalised images to points."""
     model = _fresh(task).model.eval()
     if compiled:
         model.compile(options=FROZEN)
@@ -53,7 +59,7 @@ def forward(task: Task, compiled: bool = False) -> Work:
 
 
 def detection(task: Task, compiled: bool = False) -> Work:
-    """uint8 images of the input's size to boxes, numpy to numpy."""
+    """From uint8 images of the input's size to boxes, both numpy arrays."""
     detector = centernet_torch.Detector.of(_fresh(task), task.config, precision=task.precision)
     images = task.batch()["image"]
     if compiled:
@@ -76,7 +82,7 @@ def training(task: Task, compiled: bool = False) -> Work:
 
 
 def loss(task: Task, compiled: bool = False) -> Work:
-    """Objects and logits to targets, losses and the gradient by the logits."""
+    """From objects and logits to targets, losses and the gradient with respect to the logits."""
     losses = centernet_torch.CenterNetLoss(
         targets=task.recipe.targets, normalization=task.recipe.normalization, from_logits=True
     )
@@ -87,7 +93,7 @@ def loss(task: Task, compiled: bool = False) -> Work:
 
 
 def decoding(task: Task, compiled: bool = False) -> Work:
-    """Points with probabilities to boxes."""
+    """From points with probabilities to boxes."""
     decode = centernet_torch.create_model(task.config, points_to_objects_kwargs=COCO_DECODING).decode
     decode, points = torch.compile(decode) if compiled else decode, _points(task)
     return torch.inference_mode()(lambda: _finished(decode(points)))
@@ -100,12 +106,12 @@ def matrix_product(side: int, dtype: str) -> Work:
 
 
 def peak_device_bytes() -> int:
-    """The most that has been in use of the accelerator's memory."""
+    """The most of the accelerator's memory that has been in use."""
     return torch.cuda.max_memory_allocated()
 
 
 def _fresh(task: Task) -> TrainState:
-    return centernet_torch.create_state(task.config, task.recipe)  # in the precision of `prepare`
+    return centernet_torch.create_state(task.config, task.recipe)  # in the precision set by `prepare`
 
 
 def _tensor(array: np.ndarray) -> Tensor:
@@ -113,10 +119,11 @@ def _tensor(array: np.ndarray) -> Tensor:
 
 
 def _points(task: Task) -> Tensor:
-    return _tensor(task.points()).permute(0, 3, 1, 2)  # laid out in memory as the network leaves it
+    return _tensor(task.points()).permute(0, 3, 1, 2)  # channels_last, as the network's output is
 
 
-def _finished(result: object) -> object:
+def _finished(result: Result) -> Result:
+    """The result, once it is computed."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return result

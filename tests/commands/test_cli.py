@@ -29,7 +29,7 @@ from centernet_data.contract.weights_file import read_model_file, write_model_fi
 from centernet_data.evaluation import NAMES
 from centernet_data.imaging.decoding import read_picture
 from centernet_data.source import open_train_and_val
-from helpers.small_data import CLASSES, TINY, TOML, make_data, run
+from helpers.small_data import CLASSES, TINY, TOML, framed, make_data, run
 
 BACKENDS = pytest.mark.parametrize("backend", ["jax", "torch"])
 
@@ -297,10 +297,8 @@ def empty_folder(folder):
         (empty_folder, (), "empty: the folder contains no pictures"),
         (double_picture, (), "0.png would both be drawn to"),
         (lambda folder: [folder / "images/0.png"] * 2, (), "0.png would both be drawn to"),
-        (lambda folder: [], (), "no picture is given"),
+        (lambda folder: [], (), "no picture was given"),
         (lambda folder: [folder / "boxes.json"], (), "boxes.json: not an image file"),
-        (lambda folder: [folder / "images"], ("--min-confidence", 1.5), "--min-confidence must be between 0 and 1"),
-        (lambda folder: [folder / "images"], ("--min-confidence", "nan"), "--min-confidence must be between 0 and 1"),
     ],
 )
 def test_predict_refuses_bad_pictures(tmp_path, refused, untrained, make_pictures, options, message):
@@ -309,6 +307,14 @@ def test_predict_refuses_bad_pictures(tmp_path, refused, untrained, make_picture
     arguments = (*make_pictures(tmp_path), "--out", out, "--backend", "torch", *options)
     assert message in refused("predict", untrained, *arguments)
     assert not out.exists() or not list(out.iterdir())
+
+
+@pytest.mark.parametrize("value", [1.5, "nan"])
+def test_a_confidence_out_of_range_is_refused(capsys, value):
+    with pytest.raises(SystemExit) as exit_:
+        run("predict", "model.safetensors", "picture.png", "--min-confidence", value)
+    assert exit_.value.code == 2
+    assert f"--min-confidence must be between 0 and 1, not {value}" in framed(capsys)
 
 
 def test_predict_does_not_draw_over_its_input(tmp_path, refused, untrained):

@@ -34,7 +34,7 @@ def run(home, **settings):
 def test_a_new_folder_is_said_once_and_then_used(tmp_path):
     folder, said = run(tmp_path)
     assert Path(folder).is_relative_to(tmp_path)
-    assert said == f"centernet: compiled programs are kept in {folder}, so that the next start is faster\n"
+    assert said == f"centernet: caching compiled programs in {folder}, so that the next start is faster\n"
     kept = [path.name for path in Path(folder).iterdir()]
     assert kept
     assert run(tmp_path) == (folder, "")

@@ -81,7 +81,7 @@ def test_a_run_that_has_not_taken_a_step_or_is_writing_one(tmp_path, capsys):
     ("name", "content", "message"),
     [
         ("config.toml", "a = ", "config.toml: not TOML"),
-        ("metrics.jsonl", "{}\n", "metrics.jsonl: line 1 is not of a run's metrics"),
+        ("metrics.jsonl", "{}\n", "metrics.jsonl: line 1 is not a run's metrics"),
         ("metrics.jsonl", '{"step": 0, "epoch": 1}\nx\n', "metrics.jsonl: line 2 is not JSON"),
     ],
 )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from centernet.cli import main
-from centernet.commands.data_bench import milliseconds_by_stage, pictures_per_second
+from centernet.commands.data_bench_work import milliseconds_by_stage, pictures_per_second
 from centernet_data.batches import Batches
 from centernet_data.contract.augmentation import Augmentation
 from centernet_data.synthetic.shapes import ShapesDataset
@@ -30,7 +30,7 @@ def test_the_stages_are_all_there_and_take_time():
 
 
 def test_without_torch_there_is_nothing_to_compare_with(monkeypatch):
-    monkeypatch.setattr("centernet.commands.data_bench.open_data_loader", lambda: None)
+    monkeypatch.setattr("centernet.commands.data_bench_work.open_data_loader", lambda: None)
     numbers = pictures_per_second(BATCHES, (0,), 2)
     assert numbers[0].keys() == {"pictures_per_second"}
     assert numbers[0]["pictures_per_second"] > 0

@@ -5,8 +5,9 @@ import pytest
 
 from helpers.faults import FAULTS, planted
 from helpers.parity_cases import RECIPE, SMALL, batch
-from parity.compare import BOUNDS, Pair, compare
+from parity.compare import BOUNDS, compare
 from parity.numerics import numerics
+from parity.pair import Pair
 
 PICTURES = [np.random.default_rng(i).integers(0, 256, (50 + 9 * i, 80, 3), np.uint8) for i in range(2)]
 

@@ -14,9 +14,9 @@ from centernet import cli
 from centernet_data.synthetic.shapes import ShapesDataset
 from helpers.parity_cases import RECIPE, SMALL
 from parity import check
-from parity.compare import Pair, cast
 from parity.difference import Difference, difference, verdict
 from parity.numerics import numerics
+from parity.pair import Pair, cast
 
 
 def test_a_difference_says_where_and_how_far():

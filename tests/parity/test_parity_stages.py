@@ -12,8 +12,9 @@ from centernet_data.contract.model_config import ModelConfig
 from centernet_torch.weights import copy_weights
 from helpers.parity_cases import CLASSES, KINDS, RECIPE, assert_all_agree, batch
 from parity import stages
-from parity.compare import BOUNDS, Pair, compare_forward, compare_gradients, compare_targets
+from parity.compare import BOUNDS, compare_forward, compare_gradients, compare_targets
 from parity.numerics import numerics
+from parity.pair import Pair
 from parity.transfer import to_jax_state, to_torch_state
 
 # (dtype, configuration, target mode): every value of every option, the full ResNet-34 at its own widths in float64.

@@ -16,7 +16,6 @@ from helpers.datasets import InNoFiles
 from helpers.parity_cases import RECIPE, SMALL, assert_all_agree, batch
 from parity.compare import (
     BOUNDS,
-    Pair,
     compare_boxes,
     compare_forward,
     compare_gradients,
@@ -26,6 +25,7 @@ from parity.compare import (
 from parity.dataset import compare_dataset
 from parity.match import in_the_same_order
 from parity.numerics import numerics
+from parity.pair import Pair
 from parity.transfer import to_torch_state
 
 STEPS = 20

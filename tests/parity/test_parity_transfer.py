@@ -12,8 +12,8 @@ from centernet_data.contract.model_config import ModelConfig
 from centernet_data.contract.weights_file import read_model_file
 from centernet_torch.weights import to_numpy
 from helpers.parity_cases import CLASSES, RECIPE, SMALL, batch
-from parity.compare import cast
 from parity.numerics import numerics
+from parity.pair import cast
 from parity.transfer import load_variables, moments_of, to_jax_state, to_torch_state, variables_of
 
 DEEP = ModelConfig(CLASSES, (64, 64), depth=34, kernel_size=4)

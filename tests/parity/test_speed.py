@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from centernet.cli import main
-from centernet.commands import bench
-from parity.bench import fresh, jax_work, torch_work
+from centernet.commands import bench_report as bench
+from parity.bench import fresh, jax_work, measure, torch_work
 from parity.bench.flops import flop_per_image
 from parity.bench.result import COMPILED, EAGER, JAX, Process, Timing, shares, speeds
 from parity.bench.task import Task

@@ -8,8 +8,9 @@ import pytest
 from helpers import oracles
 from helpers.parity_cases import RECIPE, SMALL, assert_all_agree, random_model
 from helpers.twins import TWINS
-from parity.compare import BOUNDS, Pair, compare_boxes, detectors_of
+from parity.compare import BOUNDS, compare_boxes, detectors_of
 from parity.numerics import numerics
+from parity.pair import Pair
 
 both = pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.name)
 CONFIG = replace(SMALL, image_size=(64, 96))

@@ -98,7 +98,7 @@ def voc(tmp_path):
 def test_voc_becomes_coco(voc, capsys):
     (voc / "ids.txt").write_text("a\nc\n")
     assert cut(voc / "data.toml", voc / "few", "--ids", voc / "ids.txt") == 0
-    assert "chosen from: difficult objects, neither trained on nor scored: 3" in capsys.readouterr().out
+    assert "in the whole section: difficult objects, neither trained on nor scored: 3" in capsys.readouterr().out
     before, after = open_dataset(voc / "data.toml", "train"), open_dataset(voc / "few/few.toml", "train")
     assert after.classes == before.classes
     assert [sample.name for sample in after.samples] == ["c.jpg", "a.jpg"]

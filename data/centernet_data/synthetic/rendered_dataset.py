@@ -1,7 +1,7 @@
 """The base of the built-in data sets: rendered scenes, each a pure function of (seed, split, index)."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -27,12 +27,13 @@ class RenderedDataset(ABC):
     size: tuple[int, int] = (256, 256)
 
     data: ClassVar[str]  # its name for --data
-    classes: ClassVar[tuple[str, ...]]
     default_counts: ClassVar[dict[str, int]]
     least_side: ClassVar[int]
-    most_objects: ClassVar[int]
-    notes: ClassVar[tuple[str, ...]] = ()
-    annotated: ClassVar[tuple[()]] = ()
+    # Of all scenes alike: not set by the constructor, and read-only as a `Dataset` has them.
+    classes: tuple[str, ...] = field(default=(), init=False, repr=False)
+    most_objects: int = field(default=0, init=False, repr=False)
+    notes: tuple[str, ...] = field(default=(), init=False, repr=False)
+    annotated: tuple[()] = field(default=(), init=False, repr=False)
 
     def __post_init__(self):
         if self.split not in SPLIT_NUMBERS:

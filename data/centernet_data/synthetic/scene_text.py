@@ -5,7 +5,7 @@ what is written and where (`text_layout`), which is all that the annotations nee
 (`text_look`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import ClassVar
 
@@ -32,10 +32,10 @@ class SceneTextDataset(RenderedDataset):
     """
 
     data: ClassVar[str] = "scene-text"
-    classes: ClassVar[tuple[str, ...]] = ONE_CLASS
+    classes: tuple[str, ...] = field(default=ONE_CLASS, init=False, repr=False)
     default_counts: ClassVar[dict[str, int]] = {"train": 8000, "val": 200}
     least_side: ClassVar[int] = 64
-    most_objects: ClassVar[int] = MOST_WORDS
+    most_objects: int = field(default=MOST_WORDS, init=False, repr=False)
 
     def sample(self, index: int) -> Sample:
         """The words of scene `index`, without rendering it. Raises IndexError outside 0 .. len - 1."""

@@ -10,7 +10,7 @@ tell them apart, so each quarter of the picture has a shape of its own. It also 
 ground apart sooner than shapes of any brightness.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -34,10 +34,10 @@ class ShapesDataset(RenderedDataset):
     size: tuple[int, int] = (192, 192)
 
     data: ClassVar[str] = "shapes"
-    classes: ClassVar[tuple[str, ...]] = ("circle", "square", "triangle")
+    classes: tuple[str, ...] = field(default=("circle", "square", "triangle"), init=False, repr=False)
     default_counts: ClassVar[dict[str, int]] = {"train": 4000, "val": 200}
     least_side: ClassVar[int] = 32
-    most_objects: ClassVar[int] = len(QUARTER_MIDDLES)
+    most_objects: int = field(default=len(QUARTER_MIDDLES), init=False, repr=False)
 
     def sample(self, index: int) -> Sample:
         """The objects of scene `index`, without rendering it. Raises IndexError outside 0 .. len - 1."""

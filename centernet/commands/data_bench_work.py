@@ -1,0 +1,76 @@
+"""How fast batches are made, and which stage takes the time."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from statistics import median
+
+import cv2
+import numpy as np
+
+from centernet.backends import open_data_loader
+from centernet_data.batches import AHEAD, Batches
+from centernet_data.imaging.geometry import warp
+
+ROUNDS = 3  # in which all ways of making batches take turns
+
+
+def milliseconds_by_stage(batches: Batches, steps: int) -> dict[str, float]:
+    """The median time of each stage of making a view, on one thread; last, a whole batch's time per picture."""
+    times: dict[str, list[float]] = {}
+
+    def timed(stage: str, make: Callable, *arguments):
+        start = time.perf_counter()
+        made = make(*arguments)
+        times.setdefault(stage, []).append(1e3 * (time.perf_counter() - start))
+        return made
+
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    for step in range(steps):
+        for slot in range(batches.batch_size):
+            rng = np.random.default_rng([step, slot])
+            index = timed("order", batches.index, step, slot)
+            matrix = timed("window", batches.window, index, rng)
+            timed("objects", batches.objects, index, matrix)
+            read, rest = timed("reading and decoding", batches.read, index, matrix)
+            image = timed("warping", warp, read, rest, batches.image_size)
+            timed("colour", batches.colour, image, rng)
+        timed("all, with stacking", batches.__getitem__, step)
+    cv2.setNumThreads(threads)
+    times["all, with stacking"] = [value / batches.batch_size for value in times["all, with stacking"]]
+    return {stage: median(values) for stage, values in times.items()}
+
+
+def pictures_per_second(batches: Batches, workers: Sequence[int], steps: int) -> dict[int, dict[str, float]]:
+    """By number of workers: the median rate of `Batches.prefetched`; if torch is installed also that of its DataLoader,
+    measured in turn, and the median ratio of the two."""
+    data_loader = open_data_loader()
+    ours, theirs = {count: [] for count in workers}, {count: [] for count in workers}
+    for _ in range(ROUNDS):
+        for count in workers:
+            last = _waiting(count) + steps
+            ours[count].append(_rate(batches.prefetched(0, last, count), batches.batch_size, count, steps))
+            if data_loader is not None:
+                others = data_loader(batches, 0, last, count)
+                theirs[count].append(_rate(others, batches.batch_size, count, steps))
+    numbers = {count: {"pictures_per_second": median(ours[count])} for count in workers}
+    for count in workers if data_loader is not None else ():
+        ratios = [a / b for a, b in zip(ours[count], theirs[count], strict=True)]
+        numbers[count] |= {"data_loader": median(theirs[count]), "ratio": median(ratios)}
+    return numbers
+
+
+def _waiting(workers: int) -> int:
+    """How many batches are made ahead, and so say nothing about the speed."""
+    return (AHEAD + 1) * max(workers, 1)
+
+
+def _rate(made: Iterator, batch_size: int, workers: int, steps: int) -> float:
+    for _ in range(_waiting(workers)):
+        next(made)
+    start = time.perf_counter()
+    for _ in range(steps):
+        next(made)
+    rate = steps * batch_size / (time.perf_counter() - start)
+    del made  # ends the workers
+    return rate
