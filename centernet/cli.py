@@ -22,6 +22,7 @@ from centernet.commands.train import Train
 from centernet.options import Command
 from centernet.presets import PRESETS
 from centernet.training.signals import Interrupted
+from centernet_data.contract.checks import collected
 
 DataCommand = (
     Annotated[Check, tyro.conf.subcommand("check")]
@@ -41,18 +42,25 @@ OtherCommand = (
 
 
 def parse(arguments: Sequence[str] | None = None) -> Command:
-    """The command with its options. Options not given have their defaults, or the values of the chosen preset."""
+    """The command with its options. Options not given have their defaults, or the values of the chosen preset.
+
+    Raises ValueError for a value out of range; tyro itself ends the program for what it cannot parse.
+    """
     first = ArgumentParser(add_help=False, allow_abbrev=False)  # tyro needs the defaults before it parses
     first.add_argument("--preset", nargs="?")
     preset = PRESETS.get(first.parse_known_args(arguments)[0].preset)
     defaults = {} if preset is None else {"default": preset.settings, "description": preset.description}
     command = Annotated[Train, tyro.conf.subcommand("train", **defaults)] | OtherCommand
-    return tyro.cli(
-        command,
-        prog="centernet",
-        description="CenterNet (Objects as Points): train, evaluate and use object detectors.",
-        args=arguments,
-    )
+    with collected() as refused:
+        parsed = tyro.cli(
+            command,
+            prog="centernet",
+            description="CenterNet (Objects as Points): train, evaluate and use object detectors.",
+            args=arguments,
+        )
+    if refused:
+        raise ValueError(refused[0])
+    return parsed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,6 +5,8 @@ from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import tyro
 
+from centernet_data.contract.checks import refuse
+
 BackendName = Literal["jax", "torch"]
 ImageSize = Annotated[tuple[int, ...], tyro.conf.arg(metavar="S | H W")]
 Integers = Annotated[tuple[int, ...], tyro.conf.arg(metavar="INT...")]
@@ -30,10 +32,10 @@ class Command(Protocol):
 
 
 def require_image_size(image_size: tuple[int, ...]) -> None:
-    """Raises ValueError for anything but one or two multiples of 32."""
+    """Refuses anything but one or two multiples of 32."""
     if len(image_size) not in (1, 2) or any(side < 32 or side % 32 for side in image_size):
         sides = " ".join(map(str, image_size))
-        raise ValueError(f"--image-size must be one or two multiples of 32, not {sides}")
+        refuse(f"--image-size must be one or two multiples of 32, not {sides}")
 
 
 def height_and_width(image_size: tuple[int, ...]) -> tuple[int, int]:

@@ -8,6 +8,7 @@ import tyro
 from rich.console import Console
 
 from centernet.options import Integers, OutputFile, require_parent_folder
+from centernet_data.contract.checks import refuse
 from centernet_data.contract.files import write_text
 from centernet_data.contract.precision import Device, NetworkDType
 
@@ -53,12 +54,12 @@ class Bench:
 
     def __post_init__(self):
         if not (self.parts and self.batch_sizes and self.image_sizes):
-            raise ValueError("--parts, --batch-sizes and --image-sizes need at least one value each")
+            refuse("--parts, --batch-sizes and --image-sizes need at least one value each")
         for side in self.image_sizes:
             if side < 32 or side % 32:
-                raise ValueError(f"--image-sizes must be multiples of 32, not {side}")
+                refuse(f"--image-sizes must be multiples of 32, not {side}")
         if min(*self.batch_sizes, self.classes, self.objects, self.rounds) < 1:
-            raise ValueError("--batch-sizes, --classes, --objects and --rounds must be at least 1")
+            refuse("--batch-sizes, --classes, --objects and --rounds must be at least 1")
 
     def run(self) -> int:
         """Measures, prints and writes. Raises ValueError for bad input."""

@@ -14,7 +14,7 @@ from centernet.options import (
     require_image_size,
     require_parent_folder,
 )
-from centernet_data.contract.checks import require
+from centernet_data.contract.checks import refuse, require
 from centernet_data.contract.files import write_text
 from centernet_data.contract.model_config import Resize
 
@@ -43,7 +43,7 @@ class Check:
         require_image_size(self.image_size)
         require("seed", self.seed, self.seed >= 0, "at least 0")
         if self.out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-            raise ValueError(f"{self.out}: the sheet of pictures must be a .png or .jpg file")
+            refuse(f"{self.out}: the sheet of pictures must be a .png or .jpg file")
 
     def run(self) -> int:
         """Prints, draws and writes. Returns 1 if the data set has errors. Raises ValueError if it is none at all."""

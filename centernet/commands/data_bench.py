@@ -18,6 +18,7 @@ from centernet.options import (
 )
 from centernet.tables import number_table
 from centernet_data.contract.augmentation import Augmentation
+from centernet_data.contract.checks import refuse
 from centernet_data.contract.files import write_text
 
 
@@ -45,7 +46,7 @@ class DataBench:
     def __post_init__(self):
         require_image_size(self.image_size)
         if self.batch_size < 1 or self.batches < 1 or min(self.workers, default=-1) < 0:
-            raise ValueError("--batch-size and --batches must be at least 1, --workers at least 0")
+            refuse("--batch-size and --batches must be at least 1, --workers at least 0")
 
     def run(self) -> int:
         """Measures, prints two tables and writes. Raises ValueError for bad input."""

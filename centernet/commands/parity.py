@@ -9,7 +9,7 @@ import tyro
 from rich.console import Console
 
 from centernet.options import OutputFile, require_parent_folder
-from centernet_data.contract.checks import require
+from centernet_data.contract.checks import refuse, require
 from centernet_data.contract.files import write_text
 from centernet_data.contract.precision import Device, DType
 
@@ -39,7 +39,7 @@ class Parity:
     def __post_init__(self):
         require("steps", self.steps, self.steps >= 1, "at least 1")
         if self.data and not self.model:
-            raise ValueError("--data needs a model to check on it")
+            refuse("--data needs a model to check on it")
 
     def run(self) -> int:
         """Prints the table and writes it. Returns 1 if a bound is exceeded. Raises ValueError for bad input."""

@@ -8,6 +8,7 @@ from typing import Annotated
 import tyro
 
 from centernet.options import BackendName, ModelFile
+from centernet_data.contract.checks import refuse
 from centernet_data.contract.files import write_text
 from centernet_data.contract.precision import Device, Precision
 
@@ -36,7 +37,7 @@ class Predict:
 
     def __post_init__(self):
         if not 0 <= self.min_confidence <= 1:
-            raise ValueError(f"--min-confidence must be between 0 and 1, not {self.min_confidence}")
+            refuse(f"--min-confidence must be between 0 and 1, not {self.min_confidence}")
 
     def run(self) -> int:
         """Detects, draws and writes. Raises ValueError for bad input."""

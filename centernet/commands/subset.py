@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 
 from centernet.options import DataName
-from centernet_data.contract.checks import require
+from centernet_data.contract.checks import refuse, require
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Subset:
 
     def __post_init__(self):
         if (self.ids is None) == (self.count is None):
-            raise ValueError("either --ids or --count must say which pictures to copy")
+            refuse("either --ids or --count must say which pictures to copy")
         require("count", self.count, self.count is None or self.count >= 1, "at least 1")
         require("seed", self.seed, self.seed >= 0, "at least 0")
 

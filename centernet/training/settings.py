@@ -9,7 +9,7 @@ import tyro
 
 from centernet.options import BackendName, ImageSize, height_and_width, require_image_size
 from centernet_data.contract.augmentation import Augmentation
-from centernet_data.contract.checks import require
+from centernet_data.contract.checks import refuse, require
 from centernet_data.contract.model_config import Resize
 from centernet_data.contract.precision import Device
 from centernet_data.contract.recipe import RecipeOptions
@@ -78,17 +78,17 @@ class Settings:
             require(name, getattr(self, name), getattr(self, name) >= 0, "at least 0")
         require_image_size(self.image_size)
         if self.recipe.backbone_rate == 0 and not self.pretrained:
-            raise ValueError("--backbone-rate 0 freezes the ResNet, so it needs a --pretrained one")
+            refuse("--backbone-rate 0 freezes the ResNet, so it needs a --pretrained one")
         if self.resume and self.overwrite:
-            raise ValueError("--resume continues a run and --overwrite replaces it; give one of them")
+            refuse("--resume continues a run and --overwrite replaces it; give one of them")
         self._require_all_of_the_processes()
 
     def _require_all_of_the_processes(self) -> None:
         told = (self.processes, self.process)
         if (self.coordinator in (None, "auto")) != (told == (None, None)) or (None in told) != (told == (None, None)):
-            raise ValueError("--processes and --process go with --coordinator HOST:PORT, all three or none")
+            refuse("--processes and --process go with --coordinator HOST:PORT, all three or none")
         if self.processes is not None and self.process is not None and not 0 <= self.process < self.processes:
-            raise ValueError(f"--process must be from 0 to {self.processes - 1}, not {self.process}")
+            refuse(f"--process must be from 0 to {self.processes - 1}, not {self.process}")
 
     @property
     def hw(self) -> tuple[int, int]:

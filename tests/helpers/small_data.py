@@ -50,6 +50,11 @@ def run(*arguments):
     return main([str(argument) for argument in arguments])
 
 
-def framed(capsys):
-    """What the frame says in which a wrong option is refused, on one line."""
-    return " ".join(capsys.readouterr().err.replace("│", " ").split())
+def refused(capsys, *arguments):
+    """The one line on stderr with which a command must end, with status 2."""
+    capsys.readouterr()
+    assert run(*arguments) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("centernet: ")
+    assert len(message.splitlines()) == 1, message
+    return message

@@ -25,7 +25,7 @@ from centernet.training.run_folder import RunFolder
 from centernet_data.contract.checkpoint import read_arrays, write_arrays
 from centernet_data.contract.model_config import ModelConfig
 from centernet_data.contract.recipe import Recipe
-from helpers.small_data import make_data
+from helpers.small_data import make_data, refused
 
 BACKENDS = pytest.mark.parametrize("backend", ["jax", "torch"])
 ROOT = Path(__file__).parents[2]
@@ -188,9 +188,7 @@ def test_other_data_under_the_same_name_is_refused(data, references, tmp_path):
 
 
 def test_resuming_and_overwriting_exclude_each_other(data, tmp_path, capsys):
-    with pytest.raises(SystemExit):
-        main(["train", "--resume", "--overwrite"])
-    assert "give one of them" in " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert "give one of them" in refused(capsys, "train", "--resume", "--overwrite")
 
 
 def small_state(backend, seed):

@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from centernet_data.contract.checks import refuse
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -22,13 +24,11 @@ class Augmentation:
 
     def __post_init__(self):
         if not 0 < self.scale[0] <= self.scale[1] < math.inf:
-            raise ValueError(
-                f"the augmentation's scale must be two positive numbers, the smaller first, not {self.scale}"
-            )
+            refuse(f"the augmentation's scale must be two positive numbers, the smaller first, not {self.scale}")
         if not 0 <= self.shift < math.inf or not 0 <= self.colour < 1:
-            raise ValueError("the augmentation's shift must be at least 0, its colour at least 0 and less than 1")
+            refuse("the augmentation's shift must be at least 0, its colour at least 0 and less than 1")
         if not 0 <= self.lighting < math.inf:
-            raise ValueError(f"the augmentation's lighting must be at least 0 and finite, not {self.lighting}")
+            refuse(f"the augmentation's lighting must be at least 0 and finite, not {self.lighting}")
 
 
 NO_AUGMENTATION = Augmentation(flip=False, scale=(1, 1), shift=0, colour=0, lighting=0)
