@@ -20,11 +20,21 @@ _PACKAGES = ["centernet_jax", "centernet_torch", "centernet_data", "parity"]
 _hook = install_import_hook(_PACKAGES, "helpers.checking.checked")
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
+MEMORY_OF_A_WORKER = 5 * 2**30  # bytes; the whole ResNet-34s of the slow tests need most of it
+
+
+def pytest_xdist_auto_num_workers():
+    """For `-n auto`: a worker for each core, as far as the memory goes."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not hasattr(os, "sysconf"):
+        return cores
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(1, min(cores, memory // MEMORY_OF_A_WORKER))
 
 
 @pytest.fixture(scope="module", autouse=True)
-def compiled_programs_are_let_go():
-    """What one file's tests compiled, the next ones hardly need."""
+def free_compiled_programs():
+    """The next file's tests need hardly any of the programs that one file's tests compiled."""
     yield
     import jax
 
@@ -34,9 +44,23 @@ def compiled_programs_are_let_go():
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown():
-    """Gives freed memory back to the system, which glibc would keep: 2.3 of 3 GB after test_train.py."""
+    """Returns freed memory to the system. glibc would keep it: 2.3 of 3 GB after test_train.py."""
     if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)
+
+
+@pytest.fixture(params=["jax", "torch"])
+def backend(request) -> str:
+    """The name of each backend in turn."""
+    return request.param
+
+
+@pytest.fixture(scope="module", params=["jax", "torch"])
+def twin(request):
+    """Each backend in turn, with the common interface of `helpers.twins`."""
+    from helpers.twins import TWINS
+
+    return TWINS[request.param]
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +77,7 @@ def bccd() -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_coco_or_shapes():
-    """The 16 photographs as a data set, or as many rendered scenes where they are absent."""
+    """The 16 photographs as a data set, or as many rendered scenes if they are absent."""
     from centernet_data.readers.coco import read_coco
     from centernet_data.synthetic.shapes import ShapesDataset
 
@@ -65,5 +89,5 @@ def tiny_coco_or_shapes():
 
 def _require(folder: Path) -> Path:
     if not folder.is_dir():
-        pytest.skip(f"{folder} is not there")
+        pytest.skip(f"{folder} does not exist")
     return folder

@@ -33,8 +33,6 @@ from centernet_data.source import open_train_and_val
 from helpers import small_data
 from helpers.small_data import CLASSES, TINY, TOML, make_data, run
 
-BACKENDS = pytest.mark.parametrize("backend", ["jax", "torch"])
-
 
 def spoil_json(change):
     """Something that changes the content of boxes.json by a function."""
@@ -126,7 +124,6 @@ def resnet_file(path, depth):
     return path
 
 
-@BACKENDS
 def test_bad_pretrained_files_are_refused(tmp_path, refused, backend):
     data, out = make_data(tmp_path), tmp_path / "run"
     (tmp_path / "page.pth").write_text("<html>not found</html>")
@@ -231,7 +228,6 @@ def with_more_classes(folder, untrained):
     return folder / "bad.safetensors"
 
 
-@BACKENDS
 @pytest.mark.parametrize("command", ["eval", "predict"])
 @pytest.mark.parametrize(
     ("make_model", "message"),
@@ -356,7 +352,6 @@ def runs(tmp_path_factory):
     return {backend: train(backend) for backend in ("jax", "torch")}
 
 
-@BACKENDS
 def test_the_run_folder(runs, backend):
     folder, data, output = runs[backend]
     assert {path.name for path in folder.iterdir()} == set(FILES) - {"tensorboard"}  # which is written if asked for
@@ -370,7 +365,6 @@ def test_the_run_folder(runs, backend):
     assert f"the run is in {folder}" in output
 
 
-@BACKENDS
 def test_metrics(runs, backend):
     lines = [json.loads(line) for line in (runs[backend].folder / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [0, 1, 2, 3]  # 2 epochs of 3 pictures in batches of 2, and evaluation
@@ -383,7 +377,6 @@ def test_metrics(runs, backend):
     assert set(lines[-1]["per_class"]) == set(CLASSES)
 
 
-@BACKENDS
 def test_eval(runs, backend, tmp_path, capsys):
     folder, data, _ = runs[backend]
     out = tmp_path / "ap.json"
@@ -417,7 +410,6 @@ def test_options_reach_the_detector(runs, backend, command, tmp_path, monkeypatc
     assert set(seen) == {(True, "float32" if command == "train" else "bfloat16")}
 
 
-@BACKENDS
 def test_predict(runs, backend, tmp_path, capsys):
     folder, data, _ = runs[backend]
     Image.fromarray(np.full((50, 90, 3), 120, np.uint8)).save(tmp_path / "wide.jpg")
@@ -445,7 +437,6 @@ def without_partner(objects, others):
     return [row for row in objects if not (np.abs(others - row) <= [1e-3, 1e-3, 1e-3, 1e-3, 0, 1e-4]).all(1).any()]
 
 
-@BACKENDS
 def test_a_model_of_one_backend_finds_the_same_in_the_other(runs, backend):
     path = runs[backend].folder / "model.safetensors"
     pictures = [read_picture(picture) for picture in sorted(runs[backend].data.parent.glob("images/*.png"))]

@@ -1,4 +1,4 @@
-"""Both backends behind one face for the tests: numpy arrays in and out, NHWC, in the precision of the input."""
+"""One interface to both backends for the tests: numpy arrays in and out, NHWC, in the precision of the input."""
 
 from functools import partial
 
@@ -53,7 +53,7 @@ class Jax:
             return np.asarray(_jax_call(centernet_jax.PointsNonMaxSuppression(**options), points))
 
     def decode(self, points, **options):
-        """By the network's own method, with its options."""
+        """Calls the network's own method, with its options."""
         with jax.enable_x64(True):
             model = centernet_jax.CenterNet(**options)
             return np.asarray(jax.jit(partial(model.apply, {}, method="decode"))(points))
@@ -63,7 +63,7 @@ class Jax:
             return np.asarray(centernet_jax.network.average_flipped(jnp.asarray(points), jnp.asarray(flipped)))
 
     def loss(self, points, objects, dtype=None, **options):
-        """The losses [B, 3], and the gradient of their mean over B, summed, by the points."""
+        """The losses [B, 3], and the gradient of their summed mean over B with respect to the points."""
         with jax.enable_x64(True):
             loss = centernet_jax.CenterNetLoss(**options)
             return tuple(map(np.asarray, _jax_loss(loss, jnp.asarray(points, dtype), objects)))
@@ -110,7 +110,7 @@ def _nhwc(tensor):
     return tensor.detach().permute(0, 2, 3, 1).numpy()
 
 
-TWINS = [Jax(), Torch()]
+TWINS = {twin.name: twin for twin in (Jax(), Torch())}
 
-# What a wrong option raises: the project's own ValueError, or before it the checker of annotations.
+# What a wrong option raises: the project's own ValueError, or the type error of the annotation checker before it.
 WRONG = (ValueError, TypeCheckError)

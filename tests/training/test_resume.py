@@ -27,7 +27,6 @@ from centernet_data.contract.model_config import ModelConfig
 from centernet_data.contract.recipe import Recipe
 from helpers.small_data import make_data, refused
 
-BACKENDS = pytest.mark.parametrize("backend", ["jax", "torch"])
 ROOT = Path(__file__).parents[2]
 STEPS = 6
 RECIPE = Recipe(learning_rate=1e-3, total_steps=1)
@@ -77,7 +76,6 @@ def send(number):
     time.sleep(0.05)
 
 
-@BACKENDS
 def test_whatever_befalls_a_run_it_ends_as_an_undisturbed_one(
     data, references, tmp_path, at_step, monkeypatch, backend
 ):
@@ -112,7 +110,6 @@ def test_whatever_befalls_a_run_it_ends_as_an_undisturbed_one(
     assert differences(out, references[backend]) == []
 
 
-@BACKENDS
 def test_a_run_stopped_in_an_evaluation_on_the_way_evaluates_again(data, tmp_path, monkeypatch, backend):
     option = ("--evaluate-every", "2")
     assert train(data, tmp_path / "undisturbed", backend, *option)[::2] == (0, "")
@@ -211,7 +208,6 @@ def no_room():
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@BACKENDS
 def test_a_full_disk_is_one_line_and_the_last_good_checkpoint_survives(tmp_path, backend, capfd):
     folder = CheckpointFolder(tmp_path / "checkpoints", PACKAGES[backend])
     folder.save(1, small_state(backend, 1), CheckpointInfo({}, 1))

@@ -6,9 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers import oracles
-from helpers.twins import TWINS
-
-both = pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.name)
 
 
 def random_points(seed, levels, hw=(8, 12), classes=3, dtype=np.float64):
@@ -19,7 +16,6 @@ def random_points(seed, levels, hw=(8, 12), classes=3, dtype=np.float64):
     return points.astype(dtype)
 
 
-@both
 @given(seed=st.integers(0, 2**32), levels=st.sampled_from([2, 5, 1000]), kernel=st.sampled_from([1, 3, 5]))
 @settings(max_examples=20, deadline=None)
 def test_peaks_equal_the_oracle(twin, seed, levels, kernel):
@@ -27,7 +23,6 @@ def test_peaks_equal_the_oracle(twin, seed, levels, kernel):
     np.testing.assert_array_equal(twin.suppress(points, kernel_size=kernel), oracles.peaks(points, kernel))
 
 
-@both
 @given(
     seed=st.integers(0, 2**32),
     levels=st.sampled_from([1, 3, 1000]),
@@ -42,7 +37,6 @@ def test_objects_equal_the_oracle_ties_included(twin, seed, levels, count, dtype
     np.testing.assert_array_equal(found, oracles.decode(points, count, dtype(0.3)).astype(dtype))
 
 
-@both
 def test_each_picture_of_a_batch_is_decoded_into_pixels(twin):
     points = random_points(0, 5, dtype=np.float32)
     options = {"objects_per_image": 20, "min_confidence": 0.7}
@@ -52,7 +46,6 @@ def test_each_picture_of_a_batch_is_decoded_into_pixels(twin):
     np.testing.assert_array_equal(found, expected * np.float32([4, 4, 4, 4, 1, 1]))
 
 
-@both
 def test_what_is_encoded_is_decoded(twin):
     objects = np.array([[[3.2, 4.7, 3, 5, 1, 1], [6.0, 9.25, 2, 2.5, 0, 1], [0, 0, 0, 0, 0, 0]]])
     points = twin.objects_to_points(objects, hw=(8, 12))
@@ -60,14 +53,12 @@ def test_what_is_encoded_is_decoded(twin):
     np.testing.assert_allclose(found[0], objects[0][[1, 0, 2]], rtol=1e-12)  # equal scores: lower class first
 
 
-@both
 def test_peaks_do_not_compete_across_classes(twin):
     points = np.zeros((1, 4, 4, 6))
     points[0, 1, 1, 0], points[0, 1, 2, 1] = 0.9, 0.8
     np.testing.assert_array_equal(twin.suppress(points), points)
 
 
-@both
 def test_a_plateau_is_all_peak(twin):
     points = np.zeros((1, 4, 4, 5))
     points[0, 1:3, 1:3, 0] = 0.5
@@ -75,14 +66,12 @@ def test_a_plateau_is_all_peak(twin):
     np.testing.assert_array_equal(found[:, :2], [[1, 1], [1, 2], [2, 1], [2, 2], [0, 0], [0, 0]])
 
 
-@both
 def test_nothing_reaches_the_confidence(twin):
     points = random_points(0, 1000)
     points[..., :3] *= 0.09
     assert not twin.points_to_objects(points).any()
 
 
-@both
 def test_nan_scores_are_no_detections(twin):
     points = random_points(0, 1000)
     points[0, :, :, 0] = np.nan
@@ -91,7 +80,6 @@ def test_nan_scores_are_no_detections(twin):
     assert (found[..., 4][found[..., 5] > 0] >= 0).all()
 
 
-@both
 @pytest.mark.parametrize("kernel_size", [0, 2, -3])
 def test_even_windows_have_no_centre(twin, kernel_size):
     with pytest.raises(ValueError, match="kernel_size must be odd"):

@@ -11,9 +11,8 @@ import centernet_jax
 import centernet_torch
 from centernet_data.contract.precision import require_precision
 from helpers.parity_cases import SMALL, random_model
-from helpers.twins import TWINS, WRONG
+from helpers.twins import WRONG
 
-both = pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.name)
 CONFIG = replace(SMALL, image_size=(288, 32))  # 72 cells high: from the 65th on their centres are no bfloat16 numbers
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, *CONFIG.image_size, 3), np.uint8)
 
@@ -24,7 +23,6 @@ def model(tmp_path_factory):
     return random_model(tmp_path_factory.mktemp("bfloat16") / "model.safetensors", CONFIG)
 
 
-@both
 @pytest.mark.parametrize("flip_test", [False, True], ids=["plain", "flip test"])
 def test_its_heatmap_is_near_that_of_float32_and_not_the_same(twin, model, flip_test):
     narrow, wide = (
@@ -36,7 +34,6 @@ def test_its_heatmap_is_near_that_of_float32_and_not_the_same(twin, model, flip_
     assert 1e-6 < np.abs(narrow - wide).max() < 0.02
 
 
-@both
 def test_boxes_are_made_in_float32(twin, model):
     objects = twin.package.load(model, precision="bfloat16").detect(IMAGES)
     assert objects.dtype == np.float32
@@ -45,7 +42,6 @@ def test_boxes_are_made_in_float32(twin, model):
     np.testing.assert_array_equal(objects[..., 1] % 4, 2)
 
 
-@both
 def test_other_precisions_are_refused(twin, model):
     with pytest.raises(ValueError, match="precision must be one of float32, bfloat16, not 'float16'"):
         require_precision("float16")

@@ -7,18 +7,15 @@ import pytest
 
 from helpers import oracles
 from helpers.parity_cases import RECIPE, SMALL, assert_all_agree, random_model
-from helpers.twins import TWINS
 from parity.compare import BOUNDS, compare_boxes, detectors_of
 from parity.numerics import numerics
 from parity.pair import Pair
 
-both = pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.name)
 CONFIG = replace(SMALL, image_size=(64, 96))
 # One fills the network's input, one has margins of 28 pixels left and right, one above and below.
 PICTURES = [np.random.default_rng(0).integers(0, 256, (*hw, 3), np.uint8) for hw in ((64, 96), (64, 40), (32, 96))]
 
 
-@both
 def test_the_average_equals_the_oracle(twin):
     points, flipped = np.random.default_rng(0).normal(size=(2, 2, 8, 12, 7))
     np.testing.assert_array_equal(twin.average_flipped(points, flipped), oracles.average_flipped(points, flipped))
@@ -42,7 +39,6 @@ def pairs_of(detector):
         yield found, other * [1, -1, 1, 1, 1, 1] + [0, picture.shape[1], 0, 0, 0, 0]
 
 
-@both
 def test_the_mirror_image_has_the_mirrored_boxes(twin, model):
     for found, other in pairs_of(twin.package.load(model, flip_test=True)):
         assert len(found) > 50
@@ -56,14 +52,12 @@ def test_both_backends_find_the_same(model):
         assert_all_agree(compare_boxes(ours, theirs, "float64", BOUNDS["float64"].forward, "flip test"))
 
 
-@both
 def test_without_flip_test_it_has_not(twin, model):
     for found, other in pairs_of(twin.package.load(model)):
         least = min(len(found), len(other))
         assert np.abs(other[:least] - found[:least]).max() > 1
 
 
-@both
 def test_the_mirror_image_has_the_mirrored_heatmap(twin, model):
     heat = twin.package.load(model, flip_test=True).heatmap(np.stack([PICTURES[0], mirrored(PICTURES[0])]))
     assert heat.std() > 1e-3

@@ -6,9 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers import oracles
-from helpers.twins import TWINS, WRONG
+from helpers.twins import WRONG
 
-both = pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.name)
 HW = (8, 12)
 
 
@@ -33,7 +32,6 @@ def logits(points):
     return np.concatenate([np.log(scores / (1 - scores)), points[..., 2:]], axis=-1)
 
 
-@both
 @given(
     seed=st.integers(0, 2**32),
     count=st.sampled_from([0, 1, 5]),
@@ -51,7 +49,6 @@ def test_equals_the_oracle(twin, seed, count, targets, normalization, from_logit
     np.testing.assert_allclose(found, oracles.losses(points, cells, target, normalization), rtol=1e-9)
 
 
-@both
 def test_gradient_equals_finite_differences(twin):
     points, objects = case(3)
     points = logits(points)
@@ -66,7 +63,6 @@ def test_gradient_equals_finite_differences(twin):
             np.testing.assert_allclose(gradient[b, y, x, channel], (above - below) / 2e-6, rtol=1e-5, atol=1e-7)
 
 
-@both
 def test_negatives_near_a_centre_count_too(twin):
     """The classic bug: leaving out the cells whose target lies between 0 and 1."""
     points = np.full((1, *HW, 6), 0.1)
@@ -79,7 +75,6 @@ def test_negatives_near_a_centre_count_too(twin):
     np.testing.assert_allclose(after[0, 0] - before[0, 0], expected, rtol=1e-9)
 
 
-@both
 def test_two_objects_in_one_cell_both_count(twin):
     points = np.zeros((1, *HW, 6)) + 0.5
     one = np.array([[[17.0, 25.0, 8, 8, 0, 1], [0, 0, 0, 0, 0, 0]]])
@@ -90,7 +85,6 @@ def test_two_objects_in_one_cell_both_count(twin):
     np.testing.assert_allclose(first[0, 0], both_of_them[0, 0], rtol=1e-9)  # one positive cell in both
 
 
-@both
 def test_mean_over_the_batch_is_the_authors_loss(twin):
     """The authors divide sums over the whole batch by counts over the whole batch; by image it would differ."""
     points, objects = case(7)
@@ -105,7 +99,6 @@ def test_mean_over_the_batch_is_the_authors_loss(twin):
     assert not np.allclose(by_image.mean(0), expected, rtol=1e-2)
 
 
-@both
 @pytest.mark.parametrize("normalization", ["batch", "image"])
 def test_a_batch_without_objects_is_finite(twin, normalization):
     points, objects = case(1)
@@ -116,7 +109,6 @@ def test_a_batch_without_objects_is_finite(twin, normalization):
     assert not found[:, 1:].any()
 
 
-@both
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
 @pytest.mark.parametrize("extreme", [100.0, -100.0])
 def test_extreme_logits_are_finite(twin, dtype, extreme):
@@ -128,7 +120,6 @@ def test_extreme_logits_are_finite(twin, dtype, extreme):
     assert np.abs(gradient[..., :2]).max() > 0
 
 
-@both
 @pytest.mark.parametrize("extreme", [0.0, 1.0])
 def test_certain_probabilities_are_finite(twin, extreme):
     points, objects = case(2)
@@ -138,7 +129,6 @@ def test_certain_probabilities_are_finite(twin, extreme):
     assert np.isfinite(gradient).all()
 
 
-@both
 def test_gradient_of_an_exact_prediction_is_zero(twin):
     objects = np.array([[[17.0, 25.0, 8, 8, 0, 1]]])
     points = twin.objects_to_points(objects / [4, 4, 4, 4, 1, 1], hw=HW)
@@ -146,7 +136,6 @@ def test_gradient_of_an_exact_prediction_is_zero(twin):
     assert not gradient[..., 2:].any()
 
 
-@both
 def test_options_for_the_targets_come_from_obj_to_points(twin):
     points, objects = case(5)
     targets = twin.package.ObjectsToPoints(HW, 2, 5, "fixed")
@@ -157,7 +146,6 @@ def test_options_for_the_targets_come_from_obj_to_points(twin):
     assert not np.allclose(given_module[:, 0], default[:, 0])
 
 
-@both
 def test_weights_and_scale(twin):
     points, objects = case(6)
     base, _ = twin.loss(points, objects)
@@ -167,7 +155,6 @@ def test_weights_and_scale(twin):
     np.testing.assert_allclose(scaled, base, rtol=1e-9)
 
 
-@both
 def test_wrong_normalization(twin):
     with pytest.raises(WRONG, match="normalization"):
         twin.package.CenterNetLoss(normalization="none")

@@ -14,9 +14,7 @@ from centernet_data.contract.recipe import Recipe
 from centernet_jax.backbone import BatchNorm
 from centernet_jax.weights import to_flax, to_torch
 from helpers.arrays import nchw, random
-from helpers.twins import TWINS, WRONG
-
-both = pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.name)
+from helpers.twins import WRONG
 
 
 def test_batch_norm_keeps_torchs_statistics():
@@ -117,7 +115,6 @@ def test_fresh_networks_are_distributed_alike():
         np.testing.assert_allclose(value.std(), other.std(), rtol=0.2)
 
 
-@both
 def test_a_fresh_network_takes_nearly_all_for_background(twin):
     assert twin.name in ("jax", "torch")
     config = ModelConfig(("a", "b"), (64, 64), depth=18)
@@ -128,13 +125,11 @@ def test_a_fresh_network_takes_nearly_all_for_background(twin):
     assert abs(heat.mean() - 0.1) < 0.05
 
 
-@both
 def test_sizes_that_are_no_multiple_of_32_are_refused(twin):
     with pytest.raises(ValueError, match="multiples of 32, not 64 x 80"):
         run(twin, twin.package.CenterNet(), np.zeros((1, 64, 80, 3), np.float32))
 
 
-@both
 def test_uint8_images_are_refused_by_the_network_itself(twin):
     with pytest.raises(WRONG, match="images"):
         run(twin, twin.package.CenterNet(), np.zeros((1, 64, 64, 3), np.uint8))
@@ -146,20 +141,17 @@ def run(twin, model, images):
     return model(nchw(images))
 
 
-@both
 @pytest.mark.parametrize("options", [(8, 8, 3, 1, 0), (8, 8, 4, 1, 1), (8, 8, 1, 0, 1)])
 def test_upscalings_that_do_not_double_are_refused(twin, options):
     with pytest.raises(ValueError, match="the size doubles only if"):
         run(twin, twin.package.UpscaleTwiceLayer(*options), np.zeros((1, 4, 4, 8), np.float32))
 
 
-@both
 def test_other_depths_are_refused(twin):
     with pytest.raises(ValueError, match=r"depth must be one of \[18, 34\], not 50"):
         run(twin, twin.package.HeadlessResnet34(depth=50), np.zeros((1, 64, 64, 3), np.float32))
 
 
-@both
 def test_normalisation_is_imagenets_in_rgb(twin):
     images = np.zeros((1, 1, 2, 3), np.uint8)
     images[0, 0, 1] = (255, 128, 0)

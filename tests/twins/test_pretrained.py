@@ -12,9 +12,7 @@ import centernet_torch
 from centernet_data.contract.model_config import ModelConfig
 from centernet_data.contract.recipe import Recipe
 from centernet_jax.weights import to_torch
-from helpers.twins import TWINS
 
-both = pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.name)
 CONFIG, RECIPE = ModelConfig(("a",), (32, 32), depth=18), Recipe(learning_rate=1e-3, total_steps=1)
 
 
@@ -45,7 +43,6 @@ def trunk_of(twin, path):
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-@both
 @pytest.mark.parametrize("file", ["resnet.pth", "resnet_legacy.pth", "resnet.safetensors"])
 @pytest.mark.parametrize("classifier", [True, False])
 def test_the_trunk_is_loaded(twin, tmp_path, resnet18, file, classifier):
@@ -68,7 +65,6 @@ def test_flax_init_and_torch_constructors_load_it_too(tmp_path, resnet18):
         np.testing.assert_array_equal(loaded, resnet18["layer2.0.conv1.weight"])
 
 
-@both
 def test_files_that_do_not_fit_are_refused_by_name(twin, tmp_path, resnet18):
     missing = {name: t for name, t in resnet18.items() if name != "layer3.1.bn2.weight"}
     extra = resnet18 | {"layer9.weight": torch.zeros(1)}
@@ -83,7 +79,6 @@ def test_files_that_do_not_fit_are_refused_by_name(twin, tmp_path, resnet18):
             twin.package.create_state(CONFIG, RECIPE, pretrained=save(tensors, tmp_path / "resnet.pth"))
 
 
-@both
 @pytest.mark.parametrize("content", [b"", b"not a pickle", b"PK\x03\x04 damaged"])
 @pytest.mark.parametrize("file", ["resnet.pth", "resnet.safetensors"])
 def test_damaged_files_are_refused_by_name(twin, tmp_path, file, content):
@@ -93,7 +88,6 @@ def test_damaged_files_are_refused_by_name(twin, tmp_path, file, content):
         twin.package.create_state(CONFIG, RECIPE, pretrained=path)
 
 
-@both
 def test_a_missing_file(twin, tmp_path):
     with pytest.raises(ValueError, match="no such file"):
         twin.package.create_state(CONFIG, RECIPE, pretrained=tmp_path / "none.pth")

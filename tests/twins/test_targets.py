@@ -6,10 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers import oracles
-from helpers.twins import TWINS, WRONG
+from helpers.twins import WRONG
 
 MODES = ("adaptive", "exact", "fixed")
-both = pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.name)
 
 
 def rows(*objects):
@@ -29,7 +28,6 @@ def scenes(draw):
     return hw, objects * objects[..., 5:]
 
 
-@both
 @given(scene=scenes(), targets=st.sampled_from(MODES), kernel=st.sampled_from([0, 1, 3, 7]))
 @settings(max_examples=25, deadline=None)
 def test_heatmap_equals_the_oracle(twin, scene, targets, kernel):
@@ -38,7 +36,6 @@ def test_heatmap_equals_the_oracle(twin, scene, targets, kernel):
     np.testing.assert_allclose(drawn, oracles.heatmap(objects, hw, 3, kernel, targets), rtol=1e-12, atol=1e-12)
 
 
-@both
 @given(scene=scenes())
 @settings(max_examples=25, deadline=None)
 def test_dense_map_equals_the_oracle(twin, scene):
@@ -47,7 +44,6 @@ def test_dense_map_equals_the_oracle(twin, scene):
     np.testing.assert_allclose(points[..., 3:], oracles.dense_regression(objects, hw), rtol=1e-12, atol=1e-12)
 
 
-@both
 def test_golden_radius(twin):
     size = np.array([[1.0, 1.0], [2.0, 5.0], [10.0, 10.0], [16.0, 40.0], [64.0, 64.0]])
     authors = [oracles.radius_authors(*s) for s in size]
@@ -59,7 +55,6 @@ def test_golden_radius(twin):
     np.testing.assert_allclose(twin.radius(size[2], True), 10 * (1 - np.sqrt(0.7)) / 2, rtol=1e-12)
 
 
-@both
 @pytest.mark.parametrize(
     ("targets", "neighbour"),
     [
@@ -77,14 +72,12 @@ def test_golden_values(twin, targets, neighbour):
         assert drawn[8, 11] == 0
 
 
-@both
 def test_without_smoothing_only_the_centres_are_set(twin):
     drawn = twin.heatmap(rows((2.5, 3.5, 4, 4, 1), (6.0, 1.0, 2, 2, 0)), (8, 8), 2, 0)
     assert drawn.sum() == 2
     assert drawn[0, 2, 3, 1] == drawn[0, 6, 1, 0] == 1
 
 
-@both
 @pytest.mark.parametrize("targets", MODES)
 def test_peaks_are_exactly_one_in_single_precision_too(twin, targets):
     objects = rows(*[(y + 0.37, x + 0.61, 3.3, 5.7, 0) for y in range(0, 32, 5) for x in range(0, 32, 5)])
@@ -94,7 +87,6 @@ def test_peaks_are_exactly_one_in_single_precision_too(twin, targets):
     assert drawn.max() == 1
 
 
-@both
 @pytest.mark.parametrize("targets", MODES)
 def test_overlapping_objects_merge_by_maximum(twin, targets):
     first, second = (8.5, 7.5, 9, 9, 0), (8.5, 8.5, 12, 12, 0)  # adjacent centres
@@ -104,20 +96,17 @@ def test_overlapping_objects_merge_by_maximum(twin, targets):
     assert (together == 1).sum() == 2
 
 
-@both
 def test_of_two_objects_in_one_cell_the_dense_map_keeps_the_first(twin):
     points = twin.objects_to_points(rows((4.25, 4.5, 2, 3, 0), (4.75, 4.0, 5, 6, 1)), hw=8)
     np.testing.assert_allclose(points[0, 4, 4], [1, 1, 0.25, 0.5, 2, 3])
 
 
-@both
 def test_an_object_over_the_border_is_clipped_first(twin):
     points = twin.objects_to_points(rows((0.0, 7.5, 4, 2, 0)), hw=8)  # reaches from -2 to 2, and from 6.5 to 8.5
     np.testing.assert_allclose(points[0, 1, 7, 2:], [0.0, 0.25, 2, 1.5])
     assert points[0, ..., 0].max() == points[0, 1, 7, 0] == 1
 
 
-@both
 def test_what_is_left_out(twin):
     outside, touching, empty, padding = (-3, 4, 2, 2, 0), (9, 4, 2, 2, 0), (4, 4, 0, 2, 0), (0, 0, 0, 0, 0)
     objects = rows(outside, touching, empty, padding)
@@ -125,7 +114,6 @@ def test_what_is_left_out(twin):
     assert not twin.objects_to_points(objects, hw=8).any()
 
 
-@both
 def test_an_object_smaller_than_a_cell_and_one_at_the_far_edge(twin):
     points = twin.objects_to_points(rows((3.5, 3.5, 0.1, 0.2, 0), (8.0, 8.0, 1e-3, 1e-3, 1)), hw=8, targets="adaptive")
     np.testing.assert_allclose(points[0, 3, 3], [1, 0, 0.5, 0.5, 0.1, 0.2])
@@ -133,7 +121,6 @@ def test_an_object_smaller_than_a_cell_and_one_at_the_far_edge(twin):
     assert (points[0, ..., :2] > 0).sum() == 2
 
 
-@both
 def test_a_box_inside_the_frame_keeps_its_size_bit_for_bit(twin):
     rng = np.random.default_rng(0)
     size = rng.integers(1, 9, (200, 2)).astype(np.float32)
@@ -144,13 +131,11 @@ def test_a_box_inside_the_frame_keeps_its_size_bit_for_bit(twin):
         np.testing.assert_array_equal(points[0, int(c[0]), int(c[1]), 3:], s)
 
 
-@both
 def test_no_objects(twin):
     assert not twin.objects_to_points(np.zeros((2, 3, 6)), hw=(4, 8)).any()
     assert twin.objects_to_points(np.zeros((2, 0, 6)), hw=(4, 8)).shape == (2, 4, 8, 6)
 
 
-@both
 @pytest.mark.parametrize("options", [{"targets": "gaussian"}, {"smooth_kernel_size": 2}, {"smooth_kernel_size": -1}])
 def test_wrong_options(twin, options):
     with pytest.raises(WRONG, match=r"targets|smooth_kernel_size"):

@@ -15,7 +15,6 @@ from centernet_data.contract.recipe import Recipe
 from centernet_data.contract.weights_file import read_model_file
 from helpers.twins import TWINS
 
-both = pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.name)
 CONFIG = ModelConfig(("a", "b"), (64, 64), depth=18)
 RECIPE = Recipe(learning_rate=1e-3, total_steps=20, warmup=0.2)
 
@@ -32,7 +31,6 @@ def state_of(twin, recipe=RECIPE):
     return twin.package.create_state(CONFIG, recipe, seed=0)
 
 
-@both
 def test_the_loss_falls_and_the_metrics_are_those_of_the_step(twin):
     state, history = state_of(twin), []
     for _ in range(8):
@@ -45,7 +43,6 @@ def test_the_loss_falls_and_the_metrics_are_those_of_the_step(twin):
     assert int(state.step) == 8
 
 
-@both
 def test_a_batch_without_objects_trains(twin):
     state, metrics = twin.package.train_step(state_of(twin), batch(objects=0))
     assert all(math.isfinite(float(value)) for value in metrics.values())
@@ -76,7 +73,6 @@ def test_the_authors_drops():
     assert centernet_torch.optimizer.learning_rate(100, warmed) == 0.1
 
 
-@both
 def test_accumulation_takes_the_mean_of_several_batches(twin):
     """Twice the same pictures are one step on them, but that the running statistics move twice."""
     once, twice = batch(), {name: np.repeat(values, 2, axis=0) for name, values in batch().items()}
@@ -93,7 +89,6 @@ def test_accumulation_takes_the_mean_of_several_batches(twin):
             np.testing.assert_allclose(two[name], tensor + 0.9 * (tensor - fresh[name]), rtol=1e-3, atol=1e-4)
 
 
-@both
 def test_the_trunk_moves_less_or_not_at_all(twin):
     fresh = tensors(twin, state_of(twin))
     moved = {}
@@ -108,7 +103,6 @@ def test_the_trunk_moves_less_or_not_at_all(twin):
             np.testing.assert_allclose(moved[0.25][name], expected, rtol=1e-3, atol=2e-7, err_msg=name)
 
 
-@both
 def test_pictures_that_make_no_equal_batches_are_refused(twin):
     with pytest.raises(ValueError, match="2 pictures a step cannot be split into 3 equal batches"):
         twin.package.train_step(state_of(twin, replace(RECIPE, accumulate=3)), batch())
@@ -131,7 +125,6 @@ def averages(twin, recipe, steps):
     return weights, {name: np.asarray(tensor) for name, tensor in ema.items()}, state
 
 
-@both
 def test_the_average_is_that_of_weights_and_running_statistics(twin):
     weights, ema, _ = averages(twin, replace(RECIPE, ema_decay=0.2), 3)
     assert ema.keys() == weights[0].keys()
@@ -143,7 +136,6 @@ def test_the_average_is_that_of_weights_and_running_statistics(twin):
     assert any((ema[name] != weights[-1][name]).any() for name in ema if "running" in name)
 
 
-@both
 def test_detectors_have_the_average_and_without_decay_that_is_the_last_weights(twin, tmp_path):
     for decay in (0.999, 0):
         weights, ema, state = averages(twin, replace(RECIPE, ema_decay=decay), 2)
@@ -163,7 +155,6 @@ def test_the_average_forgets_its_first_weights_and_no_more_than_the_decay_says()
     np.testing.assert_allclose(ours, theirs, rtol=1e-6)
 
 
-@both
 def test_bfloat16_trains_close_to_float32(twin):
     history = {}
     for precision in ("float32", "bfloat16"):
@@ -185,12 +176,12 @@ def test_rematerialisation_computes_each_block_anew():
     """That it changes no result is a matter of parity (test_parity_training.py)."""
     saving = replace(RECIPE, remat=True)
     step = centernet_jax.train.loss_and_gradients
-    programs = [str(jax.make_jaxpr(step)(state_of(TWINS[0], recipe), batch())) for recipe in (RECIPE, saving)]
+    programs = [str(jax.make_jaxpr(step)(state_of(TWINS["jax"], recipe), batch())) for recipe in (RECIPE, saving)]
     # The loss's own, and one for the gradients of each block of a ResNet-18.
     assert [program.count("remat") for program in programs] == [1, 1 + 8]
     passes = []
     for recipe in (RECIPE, saving):
-        state, seen = state_of(TWINS[1], recipe), []
+        state, seen = state_of(TWINS["torch"], recipe), []
         for block in state.model.backbone.resnet.layer2:
             block.conv2.register_forward_hook(lambda *_, seen=seen: seen.append(1))
         centernet_torch.train_step(state, batch())
@@ -199,12 +190,11 @@ def test_rematerialisation_computes_each_block_anew():
 
 
 def test_the_jax_step_is_pure():
-    first, _ = centernet_jax.train_step(state_of(TWINS[0]), batch())
-    second, _ = centernet_jax.train_step(state_of(TWINS[0]), batch())
+    first, _ = centernet_jax.train_step(state_of(TWINS["jax"]), batch())
+    second, _ = centernet_jax.train_step(state_of(TWINS["jax"]), batch())
     jax.tree.map(np.testing.assert_array_equal, first.variables, second.variables)
 
 
-@both
 def test_seeds_decide_the_weights(twin):
     images = batch()["image"]
     heat = [
@@ -215,7 +205,6 @@ def test_seeds_decide_the_weights(twin):
     assert (heat[0] != heat[2]).any()
 
 
-@both
 def test_weight_decay_takes_kernels_only(twin):
     """Without any gradient left (clipped away) a step is decay alone."""
     recipe = Recipe(learning_rate=0.1, total_steps=10, weight_decay=0.5, clip_norm=1e-30)
@@ -233,7 +222,6 @@ def tensors(twin, state):
     return {name: tensor.copy() for name, tensor in centernet_torch.weights.to_numpy(state.model).items()}
 
 
-@both
 @pytest.mark.parametrize(
     ("bound", "scale"), [(2.5, 0.5), (5.1, 1), (np.inf, 1)], ids=["beyond", "within", "without bound"]
 )
@@ -245,7 +233,6 @@ def test_clipping_is_by_the_norm_of_all_gradients(twin, bound, scale):
         np.testing.assert_allclose(after, before * scale, rtol=1e-6)
 
 
-@both
 def test_one_gradient_that_is_no_number_spoils_all(twin):
     clipped, norm = clip(twin, [np.float32([1, np.nan]), np.float32([2])], 1.0)
     assert np.isnan(norm)
@@ -264,14 +251,13 @@ def clip(twin, gradients, bound):
     return [parameter.grad.numpy() for parameter in parameters], float(norm)
 
 
-@pytest.mark.parametrize("source", TWINS, ids=lambda twin: twin.name)
-def test_a_model_file_gives_the_same_boxes_through_both_backends(source, tmp_path):
-    state = state_of(source)
+def test_a_model_file_gives_the_same_boxes_through_both_backends(twin, tmp_path):
+    state = state_of(twin)
     for _ in range(3):
-        state, _ = source.package.train_step(state, batch())
-    source.package.Detector.of(state, CONFIG).save(tmp_path / "model.safetensors")
+        state, _ = twin.package.train_step(state, batch())
+    twin.package.Detector.of(state, CONFIG).save(tmp_path / "model.safetensors")
     pictures = [np.random.default_rng(1).integers(0, 256, (50, 90, 3), np.uint8), batch()["image"][0]]
-    ours, theirs = (twin.package.load(tmp_path / "model.safetensors")(pictures, 0.05) for twin in TWINS)
+    ours, theirs = (one.package.load(tmp_path / "model.safetensors")(pictures, 0.05) for one in TWINS.values())
     for one, other in zip(ours, theirs, strict=True):
         assert len(one) == len(other) > 0
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=2e-3)
