@@ -22,8 +22,7 @@ class Settings:
     preset: Literal["tiny_coco", "coco", "voc", "cocotext"] | None = None
     """Other defaults, for a known data set; --preset NAME --help shows them and where they come from."""
     data: str = "shapes"
-    """A built-in data set (shapes, scene-text), a TOML file that describes one (COCO, COCO-Text or VOC format; see
-    docs/data.md), or tfds:NAME or tfds:FOLDER for one that TFDS keeps in ArrayRecord files."""
+    """shapes, scene-text, a TOML file that describes a data set (docs/data.md), tfds:NAME or tfds:FOLDER."""
     out: Path | None = None
     """Folder for the run; runs/NAME-OF-DATA if not given."""
     overwrite: bool = False
@@ -37,7 +36,7 @@ class Settings:
     evaluate_every: int = 0
     """Epochs between evaluations on the validation split; 0: only at the end. The best checkpoint is kept."""
     flip_test: bool = False
-    """Evaluate each picture together with its mirror image, averaging heatmaps and sizes; takes twice the time."""
+    """Also look at each picture's mirror image in evaluations and average; takes twice as long."""
     batch_size: int = 16
     """Pictures per batch."""
     image_size: ImageSize = (64,)
@@ -50,26 +49,24 @@ class Settings:
     """A torchvision-format ResNet file (.pth or .safetensors) of that depth to start from."""
     recipe: Annotated[RecipeOptions, tyro.conf.OmitArgPrefixes] = field(default_factory=RecipeOptions)
     augment: bool = True
-    """Change each view of a picture file at random, as set below; rendered scenes vary by themselves."""
+    """Change each view of a picture file at random, as set below; rendered scenes vary anyway."""
     augmentation: Augmentation = field(default_factory=Augmentation)
     tensorboard: bool = False
-    """Also write what metrics.jsonl holds, and pictures of predictions, for TensorBoard, into the run's tensorboard/
-    (pip install -e ".[tensorboard]")."""
+    """Also write metrics and pictures of predictions for TensorBoard, into the run's tensorboard/."""
     seed: int = 0
     """Seed of weights, order and augmentation; the same seed gives the same run."""
     workers: int = 0
-    """Processes that make the batches; 0: threads of this one. The batches are the same (`centernet data bench`)."""
+    """Processes that make the batches, which stay the same; 0: threads of this one."""
     coordinator: str | None = None
-    """To train in several processes, all started alike: HOST:PORT of the first, or auto where SLURM, MPI or a TPU pod
-    provides it and the next two."""
+    """For training in several processes: HOST:PORT of the first, or auto (SLURM, MPI, TPU pods)."""
     processes: int | None = None
-    """How many processes there are."""
+    """With --coordinator HOST:PORT: how many processes there are."""
     process: int | None = None
-    """Which of them this is, from 0."""
+    """With --coordinator HOST:PORT: which of them this is, from 0."""
     device: Device | None = None
     """Device to train on: cpu or gpu. By default an accelerator if there is one."""
     backend: BackendName = "jax"
-    """Which of the two backends trains."""
+    """Backend that trains."""
 
     def __post_init__(self):
         for name in ("epochs", "batch_size", "checkpoint_every"):

@@ -8,7 +8,7 @@ from centernet_data.contract.checks import refuse
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random changes to each view of a picture. Raises ValueError if an option is out of range."""
+    """Random changes to each view of a picture. Values out of range are refused (ValueError)."""
 
     flip: bool = True
     """Mirror half of the views, chosen at random, from left to right."""
@@ -19,8 +19,7 @@ class Augmentation:
     colour: float = 0.4
     """Largest relative change of brightness, contrast and saturation; 0 turns it off."""
     lighting: float = 0.1
-    """Standard deviation of the change in the light's colour, along the principal colour axes of natural photographs;
-    0 turns it off."""
+    """Standard deviation of the light's colour, along photographs' principal colour axes; 0 turns it off."""
 
     def __post_init__(self):
         if not 0 < self.scale[0] <= self.scale[1] < math.inf:

@@ -14,15 +14,14 @@ Normalization = Literal["batch", "image"]
 
 @dataclass(frozen=True, kw_only=True)
 class RecipeOptions:
-    """The part of a recipe that does not depend on the run's length. Raises ValueError if an option is out of range."""
+    """How the network learns. Values out of range are refused (ValueError)."""
 
     learning_rate: float = 1e-3
     """AdamW's peak learning rate, reached after the warm-up."""
     warmup: float = 0.05
     """Fraction of the steps over which the rate rises linearly."""
     schedule: Schedule = "cosine"
-    """How the rate falls after the warm-up. cosine: to zero; drops: to a tenth at 90/140 of the run and to a hundredth
-    at 120/140."""
+    """Decay after the warm-up. cosine: to zero; drops: to 1/10 at 90/140 of the run and 1/100 at 120/140."""
     backbone_rate: float = 1.0
     """Factor on the ResNet's learning rate, for use with --pretrained. 0 freezes it, batch normalisation included."""
     weight_decay: float = 1e-4
@@ -30,14 +29,11 @@ class RecipeOptions:
     clip_norm: float = 35.0
     """Upper limit on the global gradient norm, which metrics.jsonl records as gradient_norm."""
     ema_decay: float = 0.999
-    """Decay of the moving average of the weights; the average is what is evaluated and saved. The decay is lower in the
-    first steps. 0 uses the latest weights."""
+    """Decay of the moving average of the weights, which is evaluated and saved; 0: the latest weights."""
     accumulate: int = 1
-    """Batches per step, with their gradients averaged: equivalent to a larger batch in less memory, except that batch
-    normalisation sees each small batch."""
+    """Batches per step, whose gradients are averaged; batch normalisation sees each one separately."""
     precision: Precision = "float32"
-    """Precision the network trains in. bfloat16 is for accelerators; weights, statistics, losses and evaluations stay
-    in float32."""
+    """Precision the network trains in; bfloat16 is for accelerators. Weights and losses stay float32."""
     remat: bool = False
     """Recompute the ResNet's blocks in the backward pass: less memory, more time, the same result."""
     targets: Targets = "adaptive"
