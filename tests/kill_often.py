@@ -27,7 +27,18 @@ from centernet.training.tensorboard import GROUPS, import_tensorboardx
 from helpers.small_data import make_data
 
 OPERATIONS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "os.scandir", "os.listdir"}
-TINY = ["--image-size", "32", "--batch-size", "2", "--epochs", "4", "--checkpoint-every", "3"]  # 6 steps
+TINY = [
+    "--image-size",
+    "32",
+    "--depth",
+    "18",
+    "--batch-size",
+    "2",
+    "--epochs",
+    "4",
+    "--checkpoint-every",
+    "3",
+]  # 6 steps
 LONGEST_DELAY = 0.5  # seconds
 TIMES = GROUPS["speed"]  # of metrics.jsonl, which no two runs share
 

@@ -31,18 +31,17 @@ from centernet_data.evaluation import NAMES
 from centernet_data.imaging.decoding import read_picture
 from centernet_data.source import open_train_and_val
 from helpers import small_data
+from helpers.json_changes import change_json
 from helpers.small_data import CLASSES, TINY, TOML, make_data, run
 
 
 def spoil_json(change):
     """Something that changes the content of boxes.json by a function."""
+    return lambda folder: change_json(folder / "boxes.json", change)
 
-    def spoil(folder):
-        content = json.loads((folder / "boxes.json").read_text(encoding="utf-8"))
-        changed = change(content)
-        (folder / "boxes.json").write_text(json.dumps(content if changed is None else changed), encoding="utf-8")
 
-    return spoil
+def with_boxes_of(text):
+    return lambda folder: (folder / "boxes.json").write_text(text, encoding="utf-8")
 
 
 def spoil_box(key, value):
@@ -97,8 +96,8 @@ def refused(capfd):
         (spoil_picture(lambda content: content[: len(content) // 2]), "1.png: the picture cannot be decoded"),
         (spoil_picture(lambda content: b""), "1.png: the file is empty"),
         (spoil_picture(lambda content: b"a letter\nof two lines"), "1.png: not an image file"),
-        (spoil_json(lambda content: []), "boxes.json: not COCO: "),
-        (spoil_json(lambda content: {"boxes": []}), "boxes.json: not COCO: 'images' is missing"),
+        (with_boxes_of("[]"), "boxes.json: not COCO: "),
+        (with_boxes_of('{"boxes": []}'), "boxes.json: not COCO: 'images' is missing"),
         (spoil_box("image_id", 77), "boxes.json: annotation 20: its image_id 77 is not among the images"),
         (spoil_box("category_id", 9), "boxes.json: annotation 20: its category_id 9 is not among the categories"),
         (spoil_box("bbox", [1, 2, float("nan"), 4]), "boxes.json: annotation 20: 'bbox' should be four finite numbers"),

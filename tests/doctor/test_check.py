@@ -1,6 +1,7 @@
 """The dataset doctor: each thing that may be wrong is found, named in one line, and counted."""
 
 import json
+import re
 from dataclasses import fields
 
 import numpy as np
@@ -22,6 +23,7 @@ from centernet_data.imaging.pages import contact_sheet
 from centernet_torch.convert import objects_to_points, points_to_objects
 from centernet_torch.network import points_non_max_suppression
 from helpers.datasets import InNoFiles
+from helpers.json_changes import change_json
 from helpers.small_data import refused
 
 SIDE = 64
@@ -66,9 +68,7 @@ def write(folder, split, content):
 
 
 def change(folder, split, spoil):
-    content = json.loads((folder / f"{split}.json").read_text())
-    spoil(content)
-    write(folder, split, content)
+    change_json(folder / f"{split}.json", spoil)
 
 
 def check(folder, *options):
@@ -175,14 +175,9 @@ def test_one_fault_gives_one_kind_of_finding(folder, spoil, severity, kind, mess
     assert status == (severity == "error")
     found = [text for *place, text in findings if place == [severity, kind]]
     assert len(found) == 1, findings
-    assert_matches(found[0], message)
+    assert re.search(message, found[0])
     more_serious = {"error": (), "warning": ("error",)}[severity]
     assert not [finding for finding in findings if finding[0] in more_serious]
-
-
-def assert_matches(text, pattern):
-    with pytest.raises(ValueError, match=pattern):
-        raise ValueError(text)
 
 
 def test_a_note_for_category_ids_with_gaps(folder):
@@ -198,7 +193,7 @@ def test_a_note_for_category_ids_with_gaps(folder):
     assert "train.json: the category ids skip 2 to 4; a class's index is its position" in notes[0]
 
 
-def test_every_mistake_is_told_and_the_rest_is_read(folder):
+def test_every_mistake_is_reported_and_the_rest_is_read(folder):
     def spoil(content):
         boxes = content["annotations"]
         boxes[0]["bbox"], boxes[1]["image_id"], boxes[2]["iscrowd"] = [1, 2, 3], 77, 5
@@ -285,7 +280,7 @@ def test_fractions_written_as_pixels(folder):
     assert findings[0][1] == "fractions written as pixels"
 
 
-def test_voc_is_read_on_behind_a_mistake(tmp_path, capsys):
+def test_voc_is_read_on_after_a_mistake(tmp_path, capsys):
     for name in ("JPEGImages", "Annotations", "ImageSets/Main"):
         (tmp_path / name).mkdir(parents=True)
     size = "<size><width>30</width><height>20</height></size>"

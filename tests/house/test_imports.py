@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from helpers.absent import code_without
+
 ROOT = Path(__file__).parents[2]
 JAX, TORCH = {"jax", "jaxlib", "flax", "optax", "chex", "orbax"}, {"torch", "torchvision"}
 DATA, JAX_SIDE, TORCH_SIDE = ROOT / "data" / "centernet_data", ROOT / "centernet_jax", ROOT / "centernet_torch"
@@ -43,27 +45,15 @@ def test_what_a_file_imports(folder, path):
     assert not set(imports(parse(path))) & FORBIDDEN[folder]
 
 
-BLOCK = """
-import sys
-
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {blocked}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-
-sys.meta_path.insert(0, Absent())
-"""
-
-
-def run(code, blocked=()):
+def run(code, absent=()):
     """Runs Python code in a process of its own, in which some packages are not installed. Returns what it prints."""
-    command = [sys.executable, "-c", BLOCK.format(blocked=set(blocked) or "()") + code]
+    command = [sys.executable, "-c", code_without(absent) + code]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
 
-def test_the_blocker_blocks():
+def test_absent_packages_are_not_found():
     code = "try:\n    import torch\nexcept ModuleNotFoundError as error:\n    print(error)"
     assert run(code, TORCH) == "No module named 'torch'"
 

@@ -43,6 +43,7 @@ def test_there_is_a_notebook():
     assert NOTEBOOKS
 
 
+@pytest.mark.slow
 @every_notebook
 def test_it_runs_and_returns_as_many_pictures_as_were_kept(path, monkeypatch):
     monkeypatch.setenv("CENTERNET_NOTEBOOK_STEPS", "2")

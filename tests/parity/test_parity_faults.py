@@ -1,24 +1,41 @@
-"""A suite that cannot fail proves nothing: every planted fault must be caught, at the stage where it sits."""
+"""A suite that cannot fail proves nothing: every planted fault must be caught, at the stage where it sits.
+
+Quickly, each fault in torch is caught by the comparison of its own stage. Slowly, every fault is planted before the
+whole comparison, so that no earlier stage may differ; a fault in JAX costs a compilation, so those are slow only.
+"""
+
+import re
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
-from helpers.faults import FAULTS, planted
+from helpers.faults import FAULTS, TORCH, planted
 from helpers.parity_cases import RECIPE, SMALL, batch
-from parity.compare import BOUNDS, compare
+from parity import compare as parity
+from parity.compare import BOUNDS
 from parity.numerics import numerics
 from parity.pair import Pair
+from parity.transfer import to_torch_state
 
 PICTURES = [np.random.default_rng(i).integers(0, 256, (50 + 9 * i, 80, 3), np.uint8) for i in range(2)]
+EXACT = BOUNDS["float64"]
+
+
+def make_batches():
+    """Two equal batches with collisions, borders and a full image."""
+    kinds = ("colliding", "border", "full", "one")
+    mixed = [batch(kind, SMALL.image_size, 1, seed) for seed, kind in enumerate(kinds)]
+    return [{name: np.concatenate([one[name] for one in mixed]) for name in ("image", "objects")}] * 2
+
+
+def fresh_pair():
+    return Pair.fresh(SMALL, RECIPE, dtype="float64")
 
 
 def differences():
-    """All stages, lazily, of a small model: the batches hold collisions, borders and a full image."""
-    kinds = ("colliding", "border", "full", "one")
-    mixed = [batch(kind, SMALL.image_size, 1, seed) for seed, kind in enumerate(kinds)]
-    batches = [{name: np.concatenate([one[name] for one in mixed]) for name in ("image", "objects")}] * 2
-    pair = Pair.fresh(SMALL, RECIPE, dtype="float64")
-    return compare(pair, batches, PICTURES, BOUNDS["float64"])
+    """All stages of a small model, each computed when it is asked for."""
+    return parity.compare(fresh_pair(), make_batches(), PICTURES, EXACT)
 
 
 def test_without_a_fault_every_stage_agrees():
@@ -28,13 +45,83 @@ def test_without_a_fault_every_stage_agrees():
     assert {fault.stage for fault in FAULTS} <= {one.stage for one in found}
 
 
-# Torch's together: behind each of its own JAX compiles everything anew.
-@pytest.mark.parametrize("fault", sorted(FAULTS, key=lambda fault: fault.module), ids=lambda fault: fault.name)
-def test_a_fault_is_caught_where_it_sits(fault):
+@pytest.fixture(scope="module")
+def trained():
+    """A pair after one step in JAX: its running statistics and its average differ from the fresh ones."""
+    with numerics("float64"):
+        pair = fresh_pair()
+        state = parity.train(pair, make_batches()[:1])[0].jax
+        return Pair(SMALL, state, to_torch_state(state, SMALL))
+
+
+def compare_forward(trained):
+    return parity.compare_forward(fresh_pair(), make_batches()[0]["image"], True, EXACT.forward)
+
+
+def compare_targets(trained):
+    return parity.compare_targets(fresh_pair(), make_batches()[0]["objects"], EXACT.forward)
+
+
+def compare_gradients(trained):
+    return parity.compare_gradients(fresh_pair(), make_batches()[0], EXACT)
+
+
+def compare_learning_rates(trained):
+    return parity.compare_learning_rates(RECIPE)
+
+
+def compare_first_step(trained):
+    return parity.compare_trained(*parity.train(fresh_pair(), make_batches()[:1]), EXACT.step, "step 1")
+
+
+def compare_second_step(trained):
+    return parity.compare_trained(*parity.train(fresh_pair(), make_batches()), EXACT.training, "step 2")
+
+
+def compare_decoding(trained):
+    return parity.compare_decoding(SMALL.image_size, len(SMALL.classes), "float64")
+
+
+def compare_detections(trained):
+    return parity.compare_detections(trained, PICTURES, EXACT.forward)
+
+
+# The comparison that a stage belongs to, by the stage's name.
+COMPARISONS = {
+    "images|stem|layer.|upscale .|head": compare_forward,
+    ".* target": compare_targets,
+    "(heatmap|offset|size) loss|gradient of .*|running statistics": compare_gradients,
+    "learning rate": compare_learning_rates,
+    "step 1: .*": compare_first_step,
+    "step 2: .*": compare_second_step,
+    "flip test|peaks|boxes": compare_decoding,
+    "detections: .*": compare_detections,
+}
+
+
+def differences_of(stage, trained) -> Iterator:
+    (compare,) = (function for pattern, function in COMPARISONS.items() if re.fullmatch(pattern, stage))
+    return compare(trained)
+
+
+@pytest.mark.parametrize("fault", [f for f in FAULTS if f.module.startswith(TORCH)], ids=lambda fault: fault.name)
+def test_the_comparison_of_its_own_stage_catches_a_fault(fault, trained):
     with numerics("float64"), planted(fault):
-        first = next((one for one in differences() if not one.agrees), None)
-    assert first is not None, "nobody noticed"
+        assert_caught(fault, differences_of(fault.stage, trained))
+
+
+def assert_caught(fault, differences):
+    first = next((one for one in differences if not one.agrees), None)
+    assert first is not None, "no stage differs"
     assert first.stage == fault.stage
+
+
+# Torch's together: after each of its own JAX compiles everything again.
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", sorted(FAULTS, key=lambda fault: fault.module), ids=lambda fault: fault.name)
+def test_the_first_stage_that_differs_is_that_of_the_fault(fault):
+    with numerics("float64"), planted(fault):
+        assert_caught(fault, differences())
 
 
 def test_there_are_enough_faults():

@@ -14,7 +14,9 @@ from centernet import cli
 from centernet_data.synthetic.shapes import ShapesDataset
 from helpers.parity_cases import RECIPE, SMALL
 from parity import check
+from parity.compare import compare_boxes
 from parity.difference import Difference, difference, verdict
+from parity.match import in_the_same_order
 from parity.numerics import numerics
 from parity.pair import Pair, cast
 
@@ -30,12 +32,18 @@ def test_a_difference_says_where_and_how_far():
     assert difference("s", ours, theirs, 0.125).agrees
 
 
-@pytest.mark.parametrize(("ours", "theirs"), [(math.nan, 1.0), (1.0, math.nan), (math.nan, math.nan), (math.inf, 1.0)])
+@pytest.mark.parametrize(("ours", "theirs"), [(math.nan, 1.0), (1.0, math.nan), (math.nan, math.nan)])
 def test_nan_equals_nothing(ours, theirs):
     found = difference("s", {"a": np.array([0.0, ours])}, {"a": np.array([0.0, theirs])}, math.inf)
     assert found.where == "a[1]"
-    assert not (found.max_rel <= 1e300)
-    assert not found.agrees or found.max_rel == math.inf
+    assert math.isnan(found.max_rel)
+    assert not found.agrees  # not even within an infinite bound
+
+
+def test_an_infinite_number_agrees_with_no_finite_one():
+    found = difference("s", {"a": np.array([0.0, math.inf])}, {"a": np.array([0.0, 1.0])}, 1e300)
+    assert (found.where, found.max_rel) == ("a[1]", math.inf)
+    assert not found.agrees
 
 
 def test_one_nan_outweighs_every_number():
@@ -54,23 +62,41 @@ def test_one_nan_outweighs_every_number():
         ({"a": np.zeros(2, np.float32)}, "a: dtype float32 in JAX, float64 in torch"),
     ],
 )
-def test_what_cannot_be_compared_parts(ours, where):
+def test_what_cannot_be_compared_differs(ours, where):
     found = difference("s", ours, {"a": np.zeros(2)}, 1)
     assert found.where == where
     assert not found.agrees
 
 
-def test_nothing_against_nothing_is_no_comparison():
+def test_comparing_nothing_is_refused():
     with pytest.raises(ValueError, match="nothing to compare"):
         difference("s", {}, {}, 1)
 
 
-def test_anything_but_zero_is_far_from_zero():
+def test_any_difference_from_a_stage_of_zeros_is_infinite():
     assert difference("s", {"a": np.array([1e-30])}, {"a": np.array([0.0])}, 1e9).max_rel == math.inf
     assert difference("s", {"a": np.array([0.0])}, {"a": np.array([0.0])}, 0).agrees
 
 
-def test_the_verdict_names_the_first_stage_that_parts():
+def test_nothing_detected_is_no_agreement():
+    nothing = [np.zeros((0, 6))]
+    found = list(compare_boxes(nothing, nothing, "float64", 1.0, "detections"))
+    assert not any(one.agrees for one in found)
+
+
+def test_boxes_find_their_partners():
+    rng = np.random.default_rng(0)
+    theirs = np.column_stack([rng.uniform(0, 100, (20, 4)), rng.integers(0, 3, 20), np.linspace(1, 0.1, 20)])
+    theirs[7, :4] = theirs[3, :4]  # one place, two classes
+    theirs[7, 4], theirs[3, 4] = 0, 1
+    ours = theirs[rng.permutation(20)] + 1e-9 * (np.arange(6) != 4)
+    found, expected = in_the_same_order(ours, theirs)
+    assert len(expected) == 19  # the one of the lowest score is left out
+    np.testing.assert_array_equal(found[:, 4], expected[:, 4])
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_the_verdict_names_the_first_stage_that_differs():
     found = [Difference("stem", "a[0]", 0, 1e-12, 1e-10), Difference("layer1", "b[2]", 1, 0.5, 1e-10)]
     found.append(Difference("layer2", "c", 2, math.nan, 1e-10))
     assert verdict(found[:1]) == "one detector: all 1 stages agree"
@@ -95,6 +121,7 @@ def save_model(path, classes):
     centernet_torch.Detector.of(state, config).save(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_the_command_checks_a_model(model, tmp_path, capsys, monkeypatch, dtype):
     monkeypatch.setattr("centernet_data.synthetic.shapes.ShapesDataset.default_counts", {"train": 20, "val": 4})
@@ -146,7 +173,7 @@ def test_a_device_that_is_not_there_is_refused(monkeypatch):
         pass
 
 
-def test_numerics_are_what_they_were_afterwards():
+def test_numerics_are_restored():
     with numerics("float64"):
         assert Pair.fresh(SMALL, RECIPE, dtype="float64").jax.params["head"]["size"]["conv1"]["bias"].dtype == "float64"
     state = cast(centernet_jax.create_state(SMALL, RECIPE), "float32")

@@ -160,7 +160,7 @@ def test_missing_files_and_other_encodings(tmp_path):
         read_cocotext(images, words, "train")
 
 
-def test_a_split_of_nothing_but_mistakes_is_read_on_behind(tmp_path):
+def test_a_split_of_nothing_but_mistakes_is_read_to_its_end(tmp_path):
     content = json.loads(json.dumps(GOOD))
     for record in content["imgs"].values():
         record["width"] = "wide"

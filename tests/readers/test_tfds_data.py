@@ -18,6 +18,7 @@ from centernet_data.batches import Batches
 from centernet_data.contract.augmentation import NO_AUGMENTATION, Augmentation
 from centernet_data.source import name_of_data, open_dataset, open_splits, open_train_and_val
 from centernet_data.writers.tfds import write_tfds
+from helpers.json_changes import change_json
 
 F = tfds.features
 AUGMENTATION = Augmentation()
@@ -294,13 +295,8 @@ def folder(toml, tmp_path):
     return write_tfds(str(toml), tmp_path / "out").folder
 
 
-def change_json(name, change):
-    def spoil(folder):
-        content = json.loads((folder / name).read_text())
-        change(content)
-        (folder / name).write_text(json.dumps(content))
-
-    return spoil
+def spoil_json(name, change):
+    return lambda folder: change_json(folder / name, change)
 
 
 def change_records(change):
@@ -344,9 +340,9 @@ def flip(content, at=1000):
         ),
         (lambda folder: (folder / "metadata.json").write_text('{"centernet_notes": 3}'), r"metadata\.json: not what"),
         (lambda folder: (folder / "metadata.json").write_text("[1]"), r"metadata\.json: not what"),
-        (change_json("dataset_info.json", lambda info: info.update(fileFormat="tfrecord")), "in the format tfrecord"),
-        (change_json("dataset_info.json", lambda info: info["splits"].pop(0)), "no split 'train'; there are: val"),
-        (change_json("dataset_info.json", lambda info: info.pop("splits")), "no split 'train'; there are: none"),
+        (spoil_json("dataset_info.json", lambda info: info.update(fileFormat="tfrecord")), "in the format tfrecord"),
+        (spoil_json("dataset_info.json", lambda info: info["splits"].pop(0)), "no split 'train'; there are: val"),
+        (spoil_json("dataset_info.json", lambda info: info.pop("splits")), "no split 'train'; there are: none"),
     ],
 )
 def test_damage(folder, spoil, message):
@@ -359,14 +355,14 @@ def test_damage(folder, spoil, message):
 
 def test_files_in_several_formats(toml, folder):
     formats = {"fileFormat": "tfrecord", "alternativeFileFormats": ["array_record"]}
-    change_json("dataset_info.json", lambda info: info.update(formats))(folder)
+    spoil_json("dataset_info.json", lambda info: info.update(formats))(folder)
     dataset = open_dataset(f"tfds:{folder}", "train")
     assert_same_samples(open_dataset(toml, "train"), dataset)
     assert dataset.records.where(4).endswith("my_data-train.array_record-00000-of-00001: record 4")
 
 
 def test_an_empty_split(folder):
-    change_json("dataset_info.json", lambda info: info["splits"][0].update(shardLengths=[]))(folder)
+    spoil_json("dataset_info.json", lambda info: info["splits"][0].update(shardLengths=[]))(folder)
     with pytest.raises(ValueError, match=r"\[train\] has no pictures"):
         open_train_and_val(f"tfds:{folder}")
 

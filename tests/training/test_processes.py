@@ -8,7 +8,19 @@ import pytest
 
 from helpers.processes import Processes, finish, free_address
 
-SETTINGS = ("--image-size", "32", "--batch-size", "4", "--epochs", "0.006", "--checkpoint-every", "2")  # 6 steps
+pytestmark = pytest.mark.slow
+SETTINGS = (
+    "--depth",
+    "18",
+    "--image-size",
+    "32",
+    "--batch-size",
+    "4",
+    "--epochs",
+    "0.006",
+    "--checkpoint-every",
+    "2",
+)  # 6 steps
 SCENES = """
 import sys
 import jax

@@ -266,6 +266,7 @@ def test_a_checkpoint_of_one_device_is_restored_onto_four(tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / "kernel.npy"), kernel_of("jax", state))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backend", "kills"), [("jax", 5), ("torch", 2)])
 def test_killed_runs_end_as_undisturbed_ones(backend, kills):
     command = [sys.executable, ROOT / "tests/kill_often.py", "--kills", str(kills), "--backend", backend]

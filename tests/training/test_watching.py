@@ -5,7 +5,6 @@ import io
 import json
 import os
 import signal
-import sys
 import time
 from types import SimpleNamespace
 
@@ -21,10 +20,24 @@ from centernet.training.curves import save_curves
 from centernet.training.run_folder import RunFolder
 from centernet_data.batches import Batches
 from centernet_data.imaging.decoding import read_picture
+from helpers.absent import hide
 from helpers.event_files import expected, shown
 from helpers.small_data import make_data
 
-TINY = ("--image-size", "32", "--batch-size", "2", "--epochs", "2", "--checkpoint-every", "2", "--backend", "torch")
+TINY = (
+    "--image-size",
+    "32",
+    "--depth",
+    "18",
+    "--batch-size",
+    "2",
+    "--epochs",
+    "2",
+    "--checkpoint-every",
+    "2",
+    "--backend",
+    "torch",
+)
 
 
 @pytest.fixture(scope="module")
@@ -120,19 +133,9 @@ def test_a_run_that_goes_on_shows_no_gap_and_no_repeat(data, undisturbed, tmp_pa
     assert differences(out, undisturbed) == []
 
 
-class Absent:
-    """Finds that tensorboardX is not installed."""
-
-    def find_spec(self, name, path=None, target=None):
-        if name == "tensorboardX":
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-
 def test_without_tensorboardx_it_is_one_line(data, tmp_path, monkeypatch, capsys):
-    for name in [name for name in sys.modules if name.partition(".")[0] == "tensorboardX"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setattr(sys, "meta_path", [Absent(), *sys.meta_path])
-    monkeypatch.setattr(centernet_torch, "create_state", None)  # it does not come so far
+    hide(monkeypatch, "tensorboardX")
+    monkeypatch.setattr(centernet_torch, "create_state", None)  # it is refused before
     assert train(data, tmp_path / "run", "--tensorboard") == 2
     message = 'needs the package tensorboardX, which is not installed (pip install -e ".[tensorboard]")'
     assert capsys.readouterr().err == f"centernet: --tensorboard {message}\n"

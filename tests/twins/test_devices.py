@@ -1,5 +1,4 @@
-"""Data-parallel training is training, and detection detection: several devices, in one process or two, give what one
-device gives."""
+"""Several devices, in one process or two, give what one device gives, in training and in detection."""
 
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pytest
 
 from helpers.processes import Processes, finish, free_address
 
+pytestmark = pytest.mark.slow
 SCRIPT = Path(__file__).parents[1] / "helpers" / "steps_on_devices.py"
 
 
@@ -51,7 +51,7 @@ def test_eight_devices_give_what_one_gives(tmp_path, start, on_one):
 
 
 def test_eight_devices_in_float32(tmp_path, start, on_one):
-    """The first step's losses; behind it float32 trainings part, whoever computes them (parity/README.md)."""
+    """The first step's losses; after it any two float32 trainings differ (parity/README.md)."""
     finish(start(tmp_path / "eight.npz", 8, "float32"))
     found, expected = (
         {name: value for name, value in numbers.items() if name.startswith("0 ") and "norm" not in name}

@@ -105,21 +105,10 @@ def test_authors_plain_resnet_is_a_setting():
     assert variables["params"]["upscale_2"]["conv"]["kernel"].shape == (4, 4, 256, 256)
 
 
-def test_fresh_networks_are_distributed_alike():
-    config = ModelConfig(("a", "b"), (32, 32), depth=18)
-    ours = to_torch(jax.jit(centernet_jax.create_model(config).init)(jax.random.key(0), jnp.zeros((1, 32, 32, 3))))
-    theirs = centernet_torch.create_state(config, Recipe(learning_rate=1e-3, total_steps=1), seed=0).model.state_dict()
-    for name, value in ours.items():
-        other = theirs[name].numpy()
-        np.testing.assert_allclose(value.mean(), other.mean(), atol=4 * other.std() / value.size**0.5 + 1e-12)
-        np.testing.assert_allclose(value.std(), other.std(), rtol=0.2)
-
-
-def test_a_fresh_network_takes_nearly_all_for_background(twin):
-    assert twin.name in ("jax", "torch")
+def test_a_fresh_network_takes_nearly_everything_for_background(twin):
     config = ModelConfig(("a", "b"), (64, 64), depth=18)
-    recipe = Recipe(learning_rate=1e-3, total_steps=1)
-    detector = twin.package.Detector.of(twin.package.create_state(config, recipe), config)
+    state = twin.package.create_state(config, Recipe(learning_rate=1e-3, total_steps=1))
+    detector = twin.package.Detector.of(state, config)
     heat = detector.heatmap(np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), np.uint8))
     assert heat.shape == (1, 16, 16)
     assert abs(heat.mean() - 0.1) < 0.05

@@ -13,7 +13,7 @@ from centernet_data.contract.model_config import ModelConfig
 from centernet_data.contract.recipe import Recipe
 from centernet_jax.weights import to_torch
 
-CONFIG, RECIPE = ModelConfig(("a",), (32, 32), depth=18), Recipe(learning_rate=1e-3, total_steps=1)
+CONFIG, RECIPE = ModelConfig(("a", "b"), (32, 32), depth=18), Recipe(learning_rate=1e-3, total_steps=1)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from centernet.cli import main
 from centernet_data.dataset import Sample
 from centernet_data.source import open_dataset, open_train_and_val, split_names
 from helpers.datasets import InNoFiles
+from helpers.json_changes import change_json
 from helpers.small_data import refused
 
 IDS = Path(__file__).parents[2] / "data" / "centernet_data" / "tiny_coco_ids.txt"
@@ -151,12 +152,7 @@ def spoil_ids(text):
 
 
 def spoil_json(change):
-    def spoil(folder):
-        content = json.loads((folder / "boxes.json").read_text())
-        change(content)
-        (folder / "boxes.json").write_text(json.dumps(content))
-
-    return spoil
+    return lambda folder: change_json(folder / "boxes.json", change)
 
 
 @pytest.mark.parametrize(
