@@ -74,7 +74,7 @@ class Backend(Protocol):
         """A state before the first step. Raises ValueError if the file `pretrained` does not fit the ResNet."""
         ...
 
-    def train_step(self, state: State, batch: dict[str, Any]) -> tuple[State, Mapping[str, SupportsFloat]]:
+    def train_step(self, state: State, batch: Mapping[str, Any]) -> tuple[State, Mapping[str, SupportsFloat]]:
         """The next state, and the step's metrics. `state` must not be used again.
 
         batch: {"image": uint8 RGB [B, H, W, 3], "objects": float32 [B, N, 6] in pixels of the input}.

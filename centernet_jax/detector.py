@@ -21,7 +21,7 @@ from centernet_jax.cpu.compiler import compiler_options
 from centernet_jax.devices import find_devices, local_devices_of, mesh_of, replicate
 from centernet_jax.network import CenterNet, apply, average_flipped, normalize_images
 from centernet_jax.train import TrainState, create_model
-from centernet_jax.weights import load_weights, save_weights
+from centernet_jax.weights import dtype_of, load_weights, save_weights
 
 Shape = tuple[int, int, int, int]
 
@@ -57,7 +57,7 @@ def heatmap(
 def _points(
     model: CenterNet, variables: dict, images: UInt8[Array, "b h w 3"], flip_test: bool, precision: Precision
 ) -> Float[Array, "b h4 w4 p"]:
-    dtype = jnp.dtype("bfloat16") if precision == "bfloat16" else jax.tree.leaves(variables)[0].dtype
+    dtype = jnp.dtype("bfloat16") if precision == "bfloat16" else dtype_of(variables)
     images = normalize_images(images, dtype)
     points = apply(model, variables, images)
     return average_flipped(points, apply(model, variables, images[:, :, ::-1])) if flip_test else points
@@ -67,7 +67,7 @@ def _points(
 def kernel_transforms(model: CenterNet, variables: dict, shape: Shape) -> dict:
     """What can be computed from the weights alone for images of shape [B, H, W, 3]: further variables, of the
     collection "transforms", with which the results are the same and a CPU computes them sooner."""
-    images = jnp.zeros(shape, jax.tree.leaves(variables)[0].dtype)
+    images = jnp.zeros(shape, dtype_of(variables))
     _, transforms = model.apply(variables, images, mutable="transforms")
     return dict(transforms)
 
@@ -151,7 +151,7 @@ class Detector:
         missing = -len(images) % len(devices)
         padded = np.pad(images, [(0, missing), (0, 0), (0, 0), (0, 0)]) if missing else images
         split = jax.device_put(padded, NamedSharding(mesh_of(devices), P("batch")))
-        run = _compiled(tuple(devices), jax.tree.leaves(self.variables)[0].dtype)
+        run = _compiled(tuple(devices), dtype_of(self.variables))
         variables = self.variables_for((len(split) // len(devices), *split.shape[1:]))
         return np.asarray(run(function, self.model, variables, split, self.flip_test, self.precision))[: len(images)]
 

@@ -17,13 +17,13 @@ from jaxtyping import Array, Float, Int
 
 from centernet_data.contract.model_config import ModelConfig
 from centernet_data.contract.precision import Device
-from centernet_data.contract.recipe import Recipe
+from centernet_data.contract.recipe import LOSSES, Recipe
 from centernet_jax.cpu.compiler import compiler_options
 from centernet_jax.devices import devices_of, find_devices, mesh_of, replicate, shard_batch
 from centernet_jax.loss import CenterNetLoss
 from centernet_jax.network import CenterNet, normalize_images
 from centernet_jax.optimizer import clip_by_global_norm, create_optimizer, ema_decay, learning_rate, update_ema
-from centernet_jax.weights import load_resnet
+from centernet_jax.weights import dtype_of, load_resnet
 
 Batch = Mapping[str, Any]  # {"image": UInt8 [B, H, W, 3], "objects": Float [B, N, 6]}, arrays of JAX or numpy
 Metrics = dict[str, Float[Array, ""]]
@@ -96,7 +96,7 @@ def loss_and_gradients(state: TrainState, batch: Batch) -> tuple[Float[Array, "3
     """The three losses as means over the batch, the gradient of their sum by each parameter, and new `batch_stats`."""
     recipe = state.recipe
     loss = CenterNetLoss(normalization=recipe.normalization, targets=recipe.targets, from_logits=True)
-    dtype = jnp.dtype("bfloat16") if recipe.precision == "bfloat16" else jax.tree.leaves(state.params)[0].dtype
+    dtype = jnp.dtype("bfloat16") if recipe.precision == "bfloat16" else dtype_of(state.params)
 
     def loss_fn(params):
         variables = {"params": params, "batch_stats": state.batch_stats}
@@ -151,7 +151,7 @@ def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
     and the learning rate of this step.
     """
     devices = devices_of(state.params)
-    step = _compiled(tuple(devices), jax.tree.leaves(state.params)[0].dtype)
+    step = _compiled(tuple(devices), dtype_of(state.params))
     return step(state, shard_batch(batch, devices))
 
 
@@ -167,7 +167,7 @@ def _train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
     losses, gradients, batch_stats = mean_loss_and_gradients(state, batch)
     gradients, norm = clip_by_global_norm(gradients, state.recipe.clip_norm)
     updates, opt_state = create_optimizer(state.recipe).update(gradients, state.opt_state, state.params)
-    metrics = dict(zip(("heatmap", "offset", "size"), losses, strict=True))
+    metrics = dict(zip(LOSSES, losses, strict=True))
     metrics |= {"loss": losses.sum(), "gradient_norm": norm}
     metrics |= {"learning_rate": learning_rate(state.step, state.recipe)}
     params = optax.apply_updates(state.params, updates)

@@ -59,6 +59,11 @@ def _by_torch_name(variables: Mapping) -> Iterator[tuple[str, Any]]:
         yield torch_name(*modules, TORCH_LEAF[leaf]), value
 
 
+def dtype_of(variables: object) -> jnp.dtype:
+    """The precision of Flax variables, or of any part of them."""
+    return jax.tree.leaves(variables)[0].dtype
+
+
 def save_weights(path: str | Path, variables: Mapping, config: ModelConfig) -> None:
     """Writes `model.safetensors`, which either backend loads."""
     write_model_file(path, to_torch(variables), config)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from centernet_data.contract.model_config import ModelConfig
 from centernet_data.contract.precision import Device
-from centernet_data.contract.recipe import Recipe
+from centernet_data.contract.recipe import LOSSES, Recipe
 from centernet_torch.devices import find_device
 from centernet_torch.loss import CenterNetLoss
 from centernet_torch.network import CenterNet, normalize_images
@@ -117,6 +117,6 @@ def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         group["lr"] = rate * group["factor"]
     state.optimizer.step()
     update_ema(state.ema, state.model.state_dict(), ema_decay(state.step, state.recipe))
-    metrics = dict(zip(("heatmap", "offset", "size"), losses, strict=True))
+    metrics = dict(zip(LOSSES, losses, strict=True))
     metrics |= {"loss": losses.sum(), "gradient_norm": norm, "learning_rate": rate}
     return state._replace(step=state.step + 1), metrics

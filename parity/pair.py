@@ -15,6 +15,7 @@ from centernet_data.contract.model_config import ModelConfig
 from centernet_data.contract.precision import Device, DType
 from centernet_data.contract.recipe import Recipe
 from centernet_jax.train import TrainState as JaxState
+from centernet_jax.weights import dtype_of
 from centernet_torch.train import TrainState as TorchState
 from centernet_torch.weights import copy_weights
 from parity.transfer import cast, to_torch_state
@@ -30,7 +31,7 @@ class Pair(NamedTuple):
     @property
     def dtype(self) -> str:
         """The precision of the weights: "float32" or "float64"."""
-        return str(jax.tree.leaves(self.jax.params)[0].dtype)
+        return str(dtype_of(self.jax.params))
 
     @classmethod
     def fresh(

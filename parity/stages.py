@@ -13,9 +13,10 @@ import centernet_jax
 import centernet_jax.train
 import centernet_torch
 import centernet_torch.train
+from centernet_data.contract.recipe import LOSSES
 from centernet_jax.backbone import STAGE_SIZES
 from centernet_jax.train import TrainState as JaxState
-from centernet_jax.weights import to_torch, torch_name
+from centernet_jax.weights import dtype_of, to_torch, torch_name
 from centernet_torch.train import TrainState as TorchState
 from centernet_torch.weights import to_numpy
 
@@ -60,7 +61,7 @@ def _jax_forward(model, variables: Mapping, images, train: bool):
         return result
 
     with nn.intercept_methods(tap):
-        images = centernet_jax.normalize_images(images, jax.tree.leaves(variables)[0].dtype)
+        images = centernet_jax.normalize_images(images, dtype_of(variables))
         model.apply(variables, images, train=train, return_logits=True, mutable=["batch_stats"])
     return taken | {"images": images}
 
@@ -117,7 +118,7 @@ def torch_gradients(state: TorchState, batch: dict) -> tuple[Tensors, Tensors, T
 
 
 def by_name(losses) -> Tensors:
-    return dict(zip(("heatmap", "offset", "size"), map(np.asarray, losses), strict=True))
+    return dict(zip(LOSSES, map(np.asarray, losses), strict=True))
 
 
 def jax_copy(state: JaxState) -> JaxState:

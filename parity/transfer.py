@@ -21,7 +21,7 @@ from centernet_data.contract.model_config import ModelConfig
 from centernet_data.contract.weights_file import check_tensors
 from centernet_jax.devices import devices_of
 from centernet_jax.train import TrainState as JaxState
-from centernet_jax.weights import to_flax, to_torch
+from centernet_jax.weights import dtype_of, to_flax, to_torch
 from centernet_torch.train import TrainState as TorchState
 from centernet_torch.weights import copy_weights, to_numpy
 
@@ -65,7 +65,7 @@ def to_torch_state(state: JaxState, config: ModelConfig) -> TorchState:
 
     Raises ValueError, naming an array that the model of `config` has otherwise.
     """
-    dtype = getattr(torch, str(jax.tree.leaves(state.params)[0].dtype))
+    dtype = getattr(torch, str(dtype_of(state.params)))
     kind = "cpu" if devices_of(state.params)[0].platform == "cpu" else "gpu"
     model = centernet_torch.create_model(config, state.recipe.remat, device=kind).to(dtype)
     optimizer = centernet_torch.optimizer.create_optimizer(model, state.recipe)

@@ -74,7 +74,7 @@ class Bench:
             from parity.bench.task import Task
         measure.prepare(self.device, self.dtype)
         console, about, results = Console(), machine(self.device), Results()
-        network = (self.classes, self.objects, self.depth, self.dtype)
+        network = (self.classes, self.objects, self.depth, self.dtype, self.device)
         tasks = [Task(batch, (side, side), *network) for side in self.image_sizes for batch in self.batch_sizes]
         report.print_head(tasks[0], self.rounds, about, console)
         for task in tasks:

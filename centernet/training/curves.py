@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from centernet_data.contract.files import written_beside
+from centernet_data.contract.recipe import LOSSES
 
-LOSSES = ("loss", "heatmap", "offset", "size")
 SCORES = ("AP", "AP50", "AP75")
 MEDIANS = 400  # points of a median line; more would not be seen
 DPI = 110
@@ -28,7 +28,7 @@ def draw_curves(metrics: Sequence[dict]) -> Figure:
     evaluations = [line for line in metrics if "AP" in line]
     figure = Figure(figsize=(13, 7), layout="constrained")
     panels = figure.subplots(2, 3)
-    for panel, name in zip(panels.flat, LOSSES, strict=False):
+    for panel, name in zip(panels.flat, ("loss", *LOSSES), strict=False):
         _draw_loss(panel, training, name)
     _draw_learning_rate(panels[1, 1], training)
     if evaluations:

@@ -10,9 +10,10 @@ from types import ModuleType
 from PIL import Image
 
 from centernet_data.contract.files import naming
+from centernet_data.contract.recipe import LOSSES
 
 GROUPS = {
-    "losses": ("loss", "heatmap", "offset", "size"),
+    "losses": ("loss", *LOSSES),
     "optimizer": ("gradient_norm", "learning_rate"),
     "speed": ("images_per_second", "seconds_waiting", "seconds_computing"),
 }

@@ -98,7 +98,7 @@ def peak_device_bytes() -> int:
 
 def _fresh(task: Task) -> TrainState:
     # The only place that decides the precision of JAX's weights.
-    state = centernet_jax.create_state(task.config, task.recipe)
+    state = centernet_jax.create_state(task.config, task.recipe, device=task.device)
     return jax.tree.map(lambda a: a.astype(task.weights_dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a, state)
 
 

@@ -45,7 +45,7 @@ def _failure(work: Callable[[], object]) -> str | None:
 def measure_speeds(timings: Sequence[Timing], device: Device, dtype: NetworkDType, rounds: int) -> list[Speed]:
     """The speeds of those `timings` that are of forward or training, with a matrix product's speed as the limit."""
     side = MATRIX_SIDE[device]
-    products = {JAX: jax_work.matrix_product(side, dtype), EAGER: torch_work.matrix_product(side, dtype)}
+    products = {JAX: jax_work.matrix_product(side, dtype), EAGER: torch_work.matrix_product(side, dtype, device)}
     # The limit is what the machine can do, so it is the best round of either side instead of a median.
     limit = 2 * side**3 / min(min(seconds) for seconds in in_turn(products, rounds).values())
     counted = [(one.task, one.part) for one in timings if one.part in ("forward", "training")]

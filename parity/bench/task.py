@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from centernet_data.batches import Batch
 from centernet_data.contract.model_config import ModelConfig
-from centernet_data.contract.precision import DType, NetworkDType, Precision
+from centernet_data.contract.precision import Device, DType, NetworkDType, Precision
 from centernet_data.contract.recipe import Recipe
 
 
@@ -22,6 +22,7 @@ class Task:
     objects: int
     depth: int
     dtype: NetworkDType
+    device: Device = "cpu"
 
     @property
     def config(self) -> ModelConfig:

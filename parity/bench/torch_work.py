@@ -8,7 +8,6 @@ own search for the fastest kernels. With `compiled` it uses `torch.compile`, in 
 Inductor folds batch normalisation into the convolutions.
 """
 
-import os
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -19,6 +18,7 @@ from torch import Tensor
 import centernet_torch
 from centernet_data.contract.precision import Device
 from centernet_data.detection import COCO_DECODING
+from centernet_torch.devices import find_device
 from centernet_torch.train import TrainState
 from parity.bench.task import Task
 
@@ -32,12 +32,7 @@ def prepare(device: Device, dtype: str) -> None:
 
     Raises ValueError if there is no such device.
     """
-    if device == "cpu":
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    else:
-        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
-        if not torch.cuda.is_available():
-            raise ValueError(f"--device {device}: torch finds no such device here")
+    find_device(device)
     torch.set_default_dtype(torch.float64 if dtype == "float64" else torch.float32)
     torch.backends.cudnn.benchmark = True
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
@@ -48,7 +43,9 @@ def forward(task: Task, compiled: bool = False) -> Work:
     model = _fresh(task).model.eval()
     if compiled:
         model.compile(options=FROZEN)
-    images = centernet_torch.normalize_images(_tensor(task.batch()["image"]), getattr(torch, task.weights_dtype))
+    images = centernet_torch.normalize_images(
+        _tensor(task.batch()["image"], task.device), getattr(torch, task.weights_dtype)
+    )
 
     @torch.inference_mode()
     def network() -> Tensor:
@@ -88,20 +85,24 @@ def loss(task: Task, compiled: bool = False) -> Work:
     )
     if compiled:
         losses.compile()
-    logits, objects = _points(task).requires_grad_(), _tensor(task.batch()["objects"])
+    logits, objects = _points(task).requires_grad_(), _tensor(task.batch()["objects"], task.device)
     return lambda: _finished(torch.autograd.grad(losses(logits, objects).mean(0).sum(), logits))
 
 
 def decoding(task: Task, compiled: bool = False) -> Work:
     """From points with probabilities to boxes."""
-    decode = centernet_torch.create_model(task.config, points_to_objects_kwargs=COCO_DECODING).decode
+    decode = centernet_torch.create_model(
+        task.config, points_to_objects_kwargs=COCO_DECODING, device=task.device
+    ).decode
     decode, points = torch.compile(decode) if compiled else decode, _points(task)
     return torch.inference_mode()(lambda: _finished(decode(points)))
 
 
-def matrix_product(side: int, dtype: str) -> Work:
+def matrix_product(side: int, dtype: str, device: Device) -> Work:
     """The product of two square matrices."""
-    left, right = (_tensor(np.random.default_rng(i).random((side, side))).to(getattr(torch, dtype)) for i in range(2))
+    left, right = (
+        _tensor(np.random.default_rng(i).random((side, side)), device).to(getattr(torch, dtype)) for i in range(2)
+    )
     return lambda: _finished(left @ right)
 
 
@@ -111,15 +112,17 @@ def peak_device_bytes() -> int:
 
 
 def _fresh(task: Task) -> TrainState:
-    return centernet_torch.create_state(task.config, task.recipe)  # in the precision set by `prepare`
+    return centernet_torch.create_state(
+        task.config, task.recipe, device=task.device
+    )  # in the precision set by `prepare`
 
 
-def _tensor(array: np.ndarray) -> Tensor:
-    return torch.from_numpy(array).to("cuda" if torch.cuda.is_available() else "cpu")
+def _tensor(array: np.ndarray, device: Device) -> Tensor:
+    return torch.from_numpy(array).to(find_device(device))
 
 
 def _points(task: Task) -> Tensor:
-    return _tensor(task.points()).permute(0, 3, 1, 2)  # channels_last, as the network's output is
+    return _tensor(task.points(), task.device).permute(0, 3, 1, 2)  # channels_last, as the network's output is
 
 
 def _finished(result: Result) -> Result:

@@ -144,7 +144,12 @@ JAX_ONLY = {
         "replicate",
         "shard_batch",
     },
-    "weights.py": {"torch_name", "to_torch", "to_flax"},  # there the variables have torch's names and layouts already
+    "weights.py": {
+        "torch_name",
+        "to_torch",
+        "to_flax",
+        "dtype_of",
+    },  # there the variables have torch's names and layouts already
 }
 TORCH_ONLY = {
     "backbone.py": {

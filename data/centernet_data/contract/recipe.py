@@ -10,6 +10,7 @@ from centernet_data.contract.precision import Precision, require_precision
 Schedule = Literal["cosine", "drops"]
 Targets = Literal["adaptive", "exact", "fixed"]
 Normalization = Literal["batch", "image"]
+LOSSES = ("heatmap", "offset", "size")  # in the order in which `CenterNetLoss` returns them
 
 
 @dataclass(frozen=True, kw_only=True)
