@@ -25,7 +25,8 @@ def to_arrays(state: TrainState) -> dict[str, np.ndarray]:
         parts[moment] = {name: adam[p][moment] if p in adam else torch.zeros_like(p) for name, p in named}
     arrays = {"step": np.array(state.step)}
     for part, tensors in parts.items():
-        arrays |= {f"{part}.{name}": np.array(tensor.detach().cpu(), order="C") for name, tensor in tensors.items()}
+        numbers = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+        arrays |= {f"{part}.{name}": np.array(value, order="C") for name, value in numbers.items()}
     return arrays
 
 
