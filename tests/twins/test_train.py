@@ -93,6 +93,17 @@ def test_accumulation_takes_the_mean_of_several_batches(twin):
             np.testing.assert_allclose(two[name], tensor + 0.9 * (tensor - fresh[name]), rtol=1e-3, atol=1e-4)
 
 
+def test_accumulation_counts_each_batch_whichever_comes_first(twin):
+    first, second = batch(seed=0), batch(seed=1, objects=3)
+    found = []
+    for one, other in ((first, second), (second, first)):
+        pictures = {name: np.concatenate([one[name], other[name]]) for name in one}
+        _, metrics = twin.package.train_step(state_of(twin, replace(RECIPE, accumulate=2)), pictures)
+        found.append({name: float(value) for name, value in metrics.items()})
+    for name, value in found[0].items():
+        np.testing.assert_allclose(found[1][name], value, rtol=1e-3, err_msg=name)
+
+
 def movement(twin, recipe):
     """What one step changes in each tensor."""
     fresh = tensors(twin, state_of(twin, recipe))
