@@ -94,11 +94,12 @@ def test_accumulation_takes_the_mean_of_several_batches(twin):
 
 
 def test_accumulation_counts_each_batch_whichever_comes_first(twin):
-    first, second = batch(seed=0), batch(seed=1, objects=3)
+    halves = batch(seed=0), batch(seed=1, objects=3)
+    pictures = {name: np.concatenate([half[name] for half in halves]) for name in halves[0]}
+    backwards = {name: values[::-1].copy() for name, values in pictures.items()}
     found = []
-    for one, other in ((first, second), (second, first)):
-        pictures = {name: np.concatenate([one[name], other[name]]) for name in one}
-        _, metrics = twin.package.train_step(state_of(twin, replace(RECIPE, accumulate=2)), pictures)
+    for one in (pictures, backwards):
+        _, metrics = twin.package.train_step(state_of(twin, replace(RECIPE, accumulate=2)), one)
         found.append({name: float(value) for name, value in metrics.items()})
     for name, value in found[0].items():
         np.testing.assert_allclose(found[1][name], value, rtol=1e-3, err_msg=name)
