@@ -42,6 +42,17 @@ def free_compiled_programs():
     gc.collect()
 
 
+@pytest.fixture(scope="module")
+def quick_compilation(free_compiled_programs):
+    """For files whose tests depend neither on the programs' speed nor on their last bits: JAX compiles in half the
+    time, to slower programs."""
+    import jax
+
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown():
     """Returns freed memory to the system. glibc would keep it: 2.3 of 3 GB after test_train.py."""

@@ -1,10 +1,10 @@
-"""Kills training runs at random moments, lets them go on, and compares how they end with a run that nobody disturbed.
+"""Kills training runs at random moments, resumes them, and compares their results with an undisturbed run's.
 
     python tests/kill_often.py --kills 50 --backend jax
 
-A run is killed by SIGKILL at a random one of the operations on its folder's files (opening, renaming, removing, ...),
-or up to half a second later, when parts of a checkpoint are being written by threads. Then it is resumed, and killed
-again, until it ends; then the next run begins. Not collected by pytest; test_resume.py has it kill a few times.
+A run is killed by SIGKILL at a random operation on the files of its folder (opening, renaming, removing, ...), or up to
+half a second later, while threads write parts of a checkpoint. Then it is resumed and killed again until it ends; then
+the next run starts. pytest does not collect this file; test_resume.py runs it with a few kills.
 """
 
 import argparse
@@ -20,31 +20,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from safetensors.numpy import load_file
 
 from centernet.cli import main
-from centernet.training.tensorboard import GROUPS, import_tensorboardx
+from centernet.training.tensorboard import import_tensorboardx
+from helpers.run_folders import SIX_STEPS, differences
 from helpers.small_data import make_data
 
 OPERATIONS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "os.scandir", "os.listdir"}
-TINY = [
-    "--image-size",
-    "32",
-    "--depth",
-    "18",
-    "--batch-size",
-    "2",
-    "--epochs",
-    "4",
-    "--checkpoint-every",
-    "3",
-]  # 6 steps
 LONGEST_DELAY = 0.5  # seconds
-TIMES = GROUPS["speed"]  # of metrics.jsonl, which no two runs share
 
 
 def kill_after(folder, operations, delay):
-    """Has this process kill itself `delay` seconds after so many operations on files in a folder."""
+    """Makes this process kill itself `delay` seconds after so many operations on files in a folder."""
     left = itertools.count(operations, -1)
 
     def hook(event, arguments):
@@ -68,7 +55,7 @@ def count_operations(folder, counted):
 def attempt(arguments, log, prepare=lambda: None, conclude=lambda: None):
     """Runs a command in a copy of this process. Returns its status, -9 if it was killed.
 
-    Nothing of JAX has begun in this process, only imports are done; it may be copied.
+    This process has only imported JAX and started nothing of it, so it may be copied.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -85,53 +72,11 @@ def attempt(arguments, log, prepare=lambda: None, conclude=lambda: None):
     os._exit(status)
 
 
-def metrics_of(folder):
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in line.items() if name not in TIMES} for line in lines]
-
-
-def arrays_of(folder):
-    """All arrays of a run's last checkpoint, by name."""
-    path = max(folder.glob("checkpoints/*.safetensors"), key=lambda path: int(path.stem))
-    return {path.name: np.zeros(0)} | load_file(path)
-
-
-def differences(folder, reference):
-    """What is not as in the reference run: names of files and arrays."""
-    wrong = [] if metrics_of(folder) == metrics_of(reference) else ["metrics.jsonl"]
-    names = [sorted(str(path.relative_to(run)) for path in run.glob("*")) for run in (folder, reference)]
-    if names[0] != names[1]:
-        wrong.append(f"files {names[0]}")
-    ours, theirs = (arrays_of(run) | load_file(run / "model.safetensors") for run in (folder, reference))
-    if ours.keys() != theirs.keys():
-        return [*wrong, "names of arrays"]
-    if not same_events(folder, reference):
-        wrong.append("tensorboard")
-    return wrong + [name for name in ours if ours[name].tobytes() != theirs[name].tobytes()]
-
-
-def same_events(folder, reference):
-    """Whether TensorBoard shows the same of both, and all that metrics.jsonl has, once; times excepted."""
-    if not (folder / "tensorboard").exists():
-        return True  # nor in the other, or their files differ
-    from helpers.event_files import expected, shown
-
-    for preempting in (False, True):
-        ours, theirs = (shown(run / "tensorboard", preempting) for run in (folder, reference))
-        timed = {f"speed/{name}" for name in TIMES}
-        if any(ours.get(tag) != own for tag, own in theirs.items() if tag not in timed) or ours.keys() != theirs.keys():
-            return False
-        steps = {tag.partition("/")[2]: [step for step, _ in own] for tag, own in ours.items()}
-        if any(steps[name] != [step for step, _ in own] for name, own in expected(metrics_of(folder)).items()):
-            return False
-    return True
-
-
 def kill_often(folder, backend, kills, seed):
-    """Kills so many times; returns the folders of the reference and of the runs that ended, in their order."""
+    """Kills so many times. Returns the folder of the reference, those of the runs that ended, and all output."""
     rng, log = np.random.default_rng(seed), folder / "log.txt"
     data = make_data(folder / "data")
-    train = ["train", "--data", str(data), "--backend", backend, *TINY, "--tensorboard", "--out"]
+    train = ["train", "--data", str(data), "--backend", backend, *SIX_STEPS, "--tensorboard", "--out"]
     import_tensorboardx()  # once, and not in each copy of this process
 
     reference, counted = folder / "reference", folder / "operations.json"
@@ -164,7 +109,7 @@ def kill_often(folder, backend, kills, seed):
 
 
 def stand(run):
-    """How far a run has come, and what lies unfinished in its folder."""
+    """How far a run has come, and what is in its folder of checkpoints."""
     metrics = run / "metrics.jsonl"
     lines = metrics.read_text().count("\n") if metrics.exists() else 0
     names = sorted(path.name for path in run.glob("checkpoints/*"))

@@ -32,7 +32,10 @@ from centernet_data.imaging.decoding import read_picture
 from centernet_data.source import open_train_and_val
 from helpers import small_data
 from helpers.json_changes import change_json
-from helpers.small_data import CLASSES, TINY, TOML, make_data, run
+from helpers.run_folders import read_metrics
+from helpers.small_data import CLASSES, TINY, make_data, run
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 def spoil_json(change):
@@ -58,8 +61,10 @@ def spoil_picture(change):
 
 def spoil_toml(old, new):
     def spoil(folder):
-        assert old in TOML
-        (folder / "data.toml").write_text(TOML.replace(old, new), encoding="utf-8")
+        path = folder / "data.toml"
+        text = path.read_text(encoding="utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new), encoding="utf-8")
 
     return spoil
 
@@ -68,7 +73,7 @@ def other_classes_in_val(folder):
     content = json.loads((folder / "boxes.json").read_text(encoding="utf-8"))
     content["categories"][0]["name"] = "green"
     (folder / "other.json").write_text(json.dumps(content), encoding="utf-8")
-    head, tail = TOML.split("[val]")
+    head, tail = (folder / "data.toml").read_text(encoding="utf-8").split("[val]")
     (folder / "data.toml").write_text(head + "[val]" + tail.replace("boxes", "other"), encoding="utf-8")
 
 
@@ -365,7 +370,7 @@ def test_the_run_folder(runs, backend):
 
 
 def test_metrics(runs, backend):
-    lines = [json.loads(line) for line in (runs[backend].folder / "metrics.jsonl").read_text().splitlines()]
+    lines = read_metrics(runs[backend].folder)
     assert [line["step"] for line in lines] == [0, 1, 2, 3]  # 2 epochs of 3 pictures in batches of 2, and evaluation
     for line in lines[:-1]:
         assert line["loss"] == pytest.approx(line["heatmap"] + line["offset"] + line["size"], rel=1e-5)
@@ -383,7 +388,7 @@ def test_eval(runs, backend, tmp_path, capsys):
     results = json.loads(out.read_text())
     assert set(results) == {*NAMES, "per_class"}
     assert 0 <= results["AP"] <= 1
-    metrics = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
+    metrics = read_metrics(folder)[-1]
     assert {name: metrics[name] for name in results} == results
     assert "AP by class" in capsys.readouterr().out
 
@@ -459,7 +464,7 @@ def test_the_same_seed_gives_the_same_model_and_overwrite_replaces_a_run(runs, t
     assert first.keys() == second.keys()
     for name, tensor in first.items():
         np.testing.assert_array_equal(tensor, second[name], err_msg=name)
-    assert len((out / "metrics.jsonl").read_text().splitlines()) == 4
+    assert len(read_metrics(out)) == 4
     assert (out / "notes.txt").read_text() == "mine"
 
 
@@ -472,8 +477,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_pictures(tmp_path,
     batches = Batches(pictures, 2, (64, 64), "letterbox", Augmentation(), seed=0)
     names = [pictures.sample(batches.index(1, slot)).name for slot in (0, 1)]
     assert message.endswith(f"of that step: {', '.join(names)}; there is no checkpoint yet\n")
-    metrics = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
-    assert [json.loads(line)["step"] for line in metrics] == [0]  # nothing of the steps before is lost
+    assert [line["step"] for line in read_metrics(tmp_path / "run")] == [0]  # nothing of the steps before is lost
 
 
 def test_training_on_the_same_data_as_tfds_keeps_it(runs, tmp_path):
@@ -481,8 +485,7 @@ def test_training_on_the_same_data_as_tfds_keeps_it(runs, tmp_path):
     arguments = ("--data", f"tfds:{tmp_path / 'tfds'}", "--out", tmp_path / "run", "--backend", "torch", "--seed", 3)
     assert run("train", *arguments, *TINY) == 0
     losses = [
-        [json.loads(line).get("loss", 0) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-        for folder in (runs["torch"].folder, tmp_path / "run")
+        [line.get("loss", 0) for line in read_metrics(folder)] for folder in (runs["torch"].folder, tmp_path / "run")
     ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     assert len(losses[1]) == 4

@@ -1,4 +1,4 @@
-"""The training step and detection become programs for accelerators that are not here."""
+"""The training step and detection lower to programs for accelerators that this machine lacks."""
 
 import jax
 import numpy as np

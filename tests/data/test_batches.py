@@ -10,39 +10,13 @@ import pytest
 
 from centernet_data.batches import Batches
 from centernet_data.contract.augmentation import NO_AUGMENTATION, Augmentation
-from centernet_data.dataset import Sample
 from centernet_data.imaging.decoding import average_blocks
 from centernet_data.imaging.geometry import LEAST_VISIBLE, PADDING, fit, move_objects, warp
 from centernet_data.readers.voc import read_voc
 from centernet_data.synthetic.shapes import ShapesDataset
-from helpers.datasets import InNoFiles
+from helpers.datasets import InNoFiles, Plain
 
 AUGMENTED = Augmentation()
-
-
-@dataclass(frozen=True)
-class Plain(InNoFiles):
-    """Pictures of one grey each, by which they are recognised; the objects of picture i are `objects[i]`."""
-
-    objects: tuple = ((), ((8, 12, 6, 4, 0, 1), (10, 5, 4, 8, 1, 1)), ((15, 20, 20, 30, 1, 1),), (), ())
-    height: int = 30
-    width: int = 40
-
-    classes = ("a", "b")
-
-    @property
-    def most_objects(self):
-        return max(map(len, self.objects))
-
-    def __len__(self):
-        return len(self.objects)
-
-    def sample(self, index):
-        rows = np.array(self.objects[index], float).reshape(-1, 6)
-        return Sample(f"{index}.png", self.height, self.width, rows, rows[:, 2] * rows[:, 3], np.zeros((0, 6)))
-
-    def picture(self, index, reduction=1):
-        return np.full((-(-self.height // reduction), -(-self.width // reduction), 3), 20 + 10 * index, np.uint8)
 
 
 def batches(dataset=None, batch_size=2, hw=(32, 64), resize="letterbox", augmentation=AUGMENTED, seed=0):

@@ -6,6 +6,8 @@ import pytest
 from PIL import Image
 
 from centernet_data.source import open_dataset, open_splits, open_train_and_val
+from helpers.coco import box, coco
+from helpers.voc import item, write_voc, xml
 
 COCO = 'format = "coco"\n[train]\nimages = "pictures"\nannotations = "train.json"\n'
 VAL = '[val]\nimages = "pictures"\nannotations = "val.json"\n'
@@ -13,27 +15,21 @@ COCOTEXT = COCO.replace('"coco"', '"cocotext"') + 'split = "train"\n'
 VOC = 'format = "voc"\n[train]\nroot = "voc"\nsplit = "train"\n'
 
 
-def coco(classes=("dog", "cat"), image_count=1, object_count=1):
-    images = [{"id": index, "file_name": "a.jpg", "height": 20, "width": 30} for index in range(image_count)]
-    box = {"id": 1, "image_id": 0, "category_id": 1, "bbox": [1, 2, 3, 4]}
-    categories = [{"id": index, "name": name} for index, name in enumerate(classes, start=1)]
-    return json.dumps({"images": images, "annotations": [box] * object_count, "categories": categories})
+def content(classes=("dog", "cat"), image_count=1, object_count=1):
+    """A COCO file's content, in which pictures have nothing but their ids of their own."""
+    annotations = [box(0, 0, 1, 2, 3, 4)] * object_count
+    made = coco({"a.jpg": (20, 30)}, annotations, classes)
+    return json.dumps(made | {"images": [made["images"][0] | {"id": index} for index in range(image_count)]})
 
 
 @pytest.fixture
 def folder(tmp_path):
     """A folder with one picture, annotated both ways, and room for a TOML file."""
-    for name in ("pictures", "voc/JPEGImages", "voc/Annotations", "voc/ImageSets/Main"):
-        (tmp_path / name).mkdir(parents=True)
-    for name in ("pictures/a.jpg", "voc/JPEGImages/a.jpg"):
-        Image.new("RGB", (30, 20)).save(tmp_path / name)
-    corners = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>"
-    size = "<size><width>30</width><height>20</height></size>"
-    xml = f"<annotation>{size}<object><name>dog</name>{corners}</object></annotation>"
-    (tmp_path / "voc/Annotations/a.xml").write_text(xml)
-    (tmp_path / "voc/ImageSets/Main/train.txt").write_text("a\n")
-    (tmp_path / "train.json").write_text(coco())
-    (tmp_path / "val.json").write_text(coco())
+    (tmp_path / "pictures").mkdir()
+    Image.new("RGB", (30, 20)).save(tmp_path / "pictures/a.jpg")
+    write_voc(tmp_path / "voc", {"a": xml(item("dog", 1, 1, 9, 9))})
+    (tmp_path / "train.json").write_text(content())
+    (tmp_path / "val.json").write_text(content())
     return tmp_path
 
 
@@ -133,11 +129,11 @@ def test_train_and_val(folder):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("train.json", coco(image_count=0, object_count=0), r"\[train\] has no pictures"),
-        ("train.json", coco(object_count=0), r"\[train\] has no objects in any of its 1 pictures"),
-        ("val.json", coco(image_count=0, object_count=0), r"\[val\] has no pictures"),
-        ("val.json", coco(["dog", "cow"]), r"\[train\] and \[val\] differ: only in \[train\]: cat; .*\[val\]: cow"),
-        ("val.json", coco(["cat", "dog"]), "the same names in a different order: dog, cat and cat, dog"),
+        ("train.json", content(image_count=0, object_count=0), r"\[train\] has no pictures"),
+        ("train.json", content(object_count=0), r"\[train\] has no objects in any of its 1 pictures"),
+        ("val.json", content(image_count=0, object_count=0), r"\[val\] has no pictures"),
+        ("val.json", content(["dog", "cow"]), r"\[train\] and \[val\] differ: only in \[train\]: cat; .*\[val\]: cow"),
+        ("val.json", content(["cat", "dog"]), "the same names in a different order: dog, cat and cat, dog"),
     ],
 )
 def test_train_and_val_that_do_not_fit(folder, name, content, message):
@@ -151,12 +147,12 @@ def test_every_split(folder):
     splits = open_splits(path)
     assert list(splits) == ["train", "held-out"]
     assert all(len(dataset) == 1 for dataset in splits.values())
-    (folder / "val.json").write_text(coco(["cat", "dog"]))
+    (folder / "val.json").write_text(content(["cat", "dog"]))
     with pytest.raises(
         ValueError, match=r"the classes of \[train\] and \[held-out\] differ: the same names in a different"
     ):
         open_splits(path)
-    (folder / "val.json").write_text(coco(image_count=0, object_count=0))
+    (folder / "val.json").write_text(content(image_count=0, object_count=0))
     with pytest.raises(ValueError, match=r"\[held-out\] has no pictures"):
         open_splits(path)
     with pytest.raises(ValueError, match="there is no section, such as"):

@@ -1,6 +1,7 @@
 """The dataset doctor: each thing that may be wrong is found, named in one line, and counted."""
 
 import json
+import math
 import re
 from dataclasses import fields
 
@@ -22,33 +23,22 @@ from centernet_data.imaging.decoding import read_picture
 from centernet_data.imaging.pages import contact_sheet
 from centernet_torch.convert import objects_to_points, points_to_objects
 from centernet_torch.network import points_non_max_suppression
-from helpers.datasets import InNoFiles
+from helpers.coco import box, coco, write_json, write_toml
+from helpers.datasets import Plain
 from helpers.json_changes import change_json
 from helpers.small_data import refused
+from helpers.voc import TOML as VOC_TOML
+from helpers.voc import item, write_voc, xml
 
 SIDE = 64
-TOML = """format = "coco"
-[train]
-images = "images"
-annotations = "train.json"
-[val]
-images = "images"
-annotations = "val.json"
-"""
 
 
-def coco(names, boxes=((1, 2, 20, 24), (30, 30, 20, 20)), classes=("red", "blue")):
-    """A COCO file's content: in each picture, box n is of class n."""
+def scenes(names, boxes=((1, 2, 20, 24), (30, 30, 20, 20))):
+    """A COCO file's content: the same boxes in each picture, in turn red and blue."""
     annotations = [
-        {"id": 10 * image + n, "image_id": image, "category_id": n % len(classes), "bbox": list(box)}
-        for image in range(len(names))
-        for n, box in enumerate(boxes)
+        box(image, n % 2, *sides, id=10 * image + n) for image in range(len(names)) for n, sides in enumerate(boxes)
     ]
-    return {
-        "images": [{"id": i, "file_name": name, "height": SIDE, "width": SIDE} for i, name in enumerate(names)],
-        "categories": [{"id": k, "name": name} for k, name in enumerate(classes)],
-        "annotations": annotations,
-    }
+    return coco(dict.fromkeys(names, (SIDE, SIDE)), annotations)
 
 
 @pytest.fixture
@@ -57,14 +47,14 @@ def folder(tmp_path):
     (tmp_path / "images").mkdir()
     for number in range(5):
         Image.new("RGB", (SIDE, SIDE), (40 * number, 90, 90)).save(tmp_path / f"images/{number}.png")
-    write(tmp_path, "train", coco(["0.png", "1.png", "2.png"]))
-    write(tmp_path, "val", coco(["3.png", "4.png"]))
-    (tmp_path / "data.toml").write_text(TOML)
+    write(tmp_path, "train", scenes(["0.png", "1.png", "2.png"]))
+    write(tmp_path, "val", scenes(["3.png", "4.png"]))
+    write_toml(tmp_path / "data.toml", {"train": "train.json", "val": "val.json"})
     return tmp_path
 
 
 def write(folder, split, content):
-    (folder / f"{split}.json").write_text(json.dumps(content))
+    write_json(folder / f"{split}.json", content)
 
 
 def change(folder, split, spoil):
@@ -93,11 +83,11 @@ def test_nothing_is_found_in_a_sound_data_set(folder, capsys):
     assert read_picture(folder / "check.png").any()
 
 
-def box(number, **values):
+def boxed(number, **values):
     return lambda content: content["annotations"][number].update(values)
 
 
-def image(number, **values):
+def pictured(number, **values):
     return lambda content: content["images"][number].update(values)
 
 
@@ -144,14 +134,14 @@ def crowd_of(count):
 @pytest.mark.parametrize(
     ("spoil", "severity", "kind", "message"),
     [
-        (in_train(box(1, bbox=[1, 2, float("nan"), 4])), "error", "refused by training", "annotation 1: 'bbox' should"),
-        (in_train(box(1, bbox=[9, 9, -3, 4])), "error", "refused by training", "annotation 1: the width or height"),
-        (in_train(box(1, category_id=7)), "error", "refused by training", "its category_id 7 is not among"),
+        (in_train(boxed(1, bbox=[1, 2, math.nan, 4])), "error", "refused by training", "annotation 1: 'bbox' should"),
+        (in_train(boxed(1, bbox=[9, 9, -3, 4])), "error", "refused by training", "annotation 1: the width or height"),
+        (in_train(boxed(1, category_id=7)), "error", "refused by training", "its category_id 7 is not among"),
         (lambda folder: (folder / "val.json").unlink(), "error", "refused by training", "val.json: the annotation"),
         (lambda folder: (folder / "images/1.png").unlink(), "error", "unusable picture", "1.png: the file does not"),
         (unreadable(b""), "error", "unusable picture", "1.png: the file is empty"),
         (unreadable(b"\x89PNG"), "error", "unusable picture", "1.png: not an image file"),
-        (in_train(image(1, width=65)), "error", "unusable picture", "64 x 64 pixels .* annotation says 65 x 64"),
+        (in_train(pictured(1, width=65)), "error", "unusable picture", "64 x 64 pixels .* annotation says 65 x 64"),
         (copied(0, 3), "error", "[train] and [val] overlap", r"\[val\] 3.png: the same pixels as \[train\] 0.png"),
         (copied(0, 1), "warning", "duplicate picture", r"\[train\] 1.png: the same pixels as \[train\] 0.png$"),
         (turned(3), "warning", "EXIF rotation", "1.png: it is shown rotated, by its EXIF orientation 3"),
@@ -221,7 +211,7 @@ def test_every_mistake_is_reported_and_the_rest_is_read(folder):
 
 def test_long_lists_are_cut_on_the_terminal_alone(folder, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    write(folder, "train", coco(["0.png"], [(x, 1, 100, 5) for x in range(0, 60, 5)]))
+    write(folder, "train", scenes(["0.png"], [(x, 1, 100, 5) for x in range(0, 60, 5)]))
     capsys.readouterr()
     _, findings = check(folder)
     output = capsys.readouterr().out
@@ -233,7 +223,7 @@ def test_long_lists_are_cut_on_the_terminal_alone(folder, capsys, monkeypatch):
 
 
 def test_the_most_suspicious_pictures_come_first_then_others_by_the_seed(folder, monkeypatch):
-    change(folder, "train", box(2, bbox=[50, 50, 20, 5]))
+    change(folder, "train", boxed(2, bbox=[50, 50, 20, 5]))
     (folder / "images/4.png").write_bytes(b"")
     sheets = []
 
@@ -264,9 +254,9 @@ def test_help_names_every_option(capsys):
 
 def test_corners_written_as_sizes(folder):
     boxes = [(x, y, x + 9, y + 20) for x in (3, 20, 40) for y in (2, 36)]
-    write(folder, "train", coco(["0.png"], [(x, y, 9, 20) for x, y, _, _ in boxes]))
+    write(folder, "train", scenes(["0.png"], [(x, y, 9, 20) for x, y, _, _ in boxes]))
     assert check(folder)[0] == 0
-    write(folder, "train", coco(["0.png"], boxes))
+    write(folder, "train", scenes(["0.png"], boxes))
     status, findings = check(folder)
     assert status == 1
     (error,) = [message for severity, _, message in findings if severity == "error"]
@@ -274,24 +264,17 @@ def test_corners_written_as_sizes(folder):
 
 
 def test_fractions_written_as_pixels(folder):
-    write(folder, "train", coco(["0.png"], [(x, 0.1, 0.2, 0.3) for x in (0.1, 0.3, 0.5, 0.6, 0.8)]))
+    write(folder, "train", scenes(["0.png"], [(x, 0.1, 0.2, 0.3) for x in (0.1, 0.3, 0.5, 0.6, 0.8)]))
     status, findings = check(folder)
     assert status == 1
     assert findings[0][1] == "fractions written as pixels"
 
 
 def test_voc_is_read_on_after_a_mistake(tmp_path, capsys):
-    for name in ("JPEGImages", "Annotations", "ImageSets/Main"):
-        (tmp_path / name).mkdir(parents=True)
-    size = "<size><width>30</width><height>20</height></size>"
-    good = "<object><name>dog</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></object>"
-    bad = good.replace("<xmax>9", "<xmax>-9")
-    for name, text in (("a", size + bad + good), ("b", good), ("c", size + good), ("d", None)):
-        Image.new("RGB", (30, 20), (ord(name), 0, 0)).save(tmp_path / f"JPEGImages/{name}.jpg")
-        if text is not None:
-            (tmp_path / f"Annotations/{name}.xml").write_text(f"<annotation>{text}</annotation>")
+    good, bad = item("dog", 1, 1, 9, 9), item("dog", 1, 1, -9, 9)
+    write_voc(tmp_path, {"a": xml(bad, good), "b": xml(good, size=""), "c": xml(good), "d": None})
     (tmp_path / "ImageSets/Main/train.txt").write_text("a\nb\nc\nd\nc\n")
-    (tmp_path / "data.toml").write_text('format = "voc"\n[train]\nroot = "."\nsplit = "train"\n')
+    (tmp_path / "data.toml").write_text(VOC_TOML)
     status, findings = check(tmp_path)
     assert status == 1
     assert [message.removeprefix(f"{tmp_path}/") for _, _, message in findings] == [
@@ -328,36 +311,16 @@ def test_bad_options_are_refused(option, message, capsys):
 
 def test_no_picture_at_all_is_a_finding(folder):
     for split in ("train", "val"):
-        write(folder, split, coco([]))
+        write(folder, split, scenes([]))
     status, findings = check(folder)
     assert status == 1
     assert findings[0][2].endswith("[train] has no pictures")
 
 
-class Painted(InNoFiles):
-    """A data set by the protocol alone: no reader, no files."""
-
-    classes = ("thing",)
-
-    def __init__(self, objects):
-        self.objects = np.array(objects, float).reshape(-1, 6)
-        self.most_objects = len(self.objects)
-
-    def __len__(self):
-        return 1
-
-    def sample(self, index):
-        areas = self.objects[:, 2] * self.objects[:, 3]
-        return Sample("painted", SIDE, SIDE, self.objects, areas, np.zeros((0, 6)))
-
-    def picture(self, index, reduction=1):
-        return np.zeros((SIDE, SIDE, 3), np.uint8)
-
-
 def test_a_data_set_without_a_reader(tmp_path, monkeypatch):
-    twice = [(20, 20, 10, 10, 0, 1)] * 2
+    twice = Plain((((20, 20, 10, 10, 0, 1),) * 2,), SIDE, SIDE, ("thing",), ("painted",))
     monkeypatch.setattr("centernet_data.doctor.audit.split_names", lambda data: ("train",))
-    monkeypatch.setattr("centernet_data.doctor.audit.open_dataset", lambda data, split, errors: Painted(twice))
+    monkeypatch.setattr("centernet_data.doctor.audit.open_dataset", lambda data, split, errors: twice)
     status, findings = check(tmp_path)
     assert status == 0
     assert {kind for _, kind, _ in findings} == {"duplicate box", "objects share a cell"}
@@ -421,8 +384,7 @@ def test_only_the_best_hundred_count():
 
 
 def test_tiny_coco(tiny_coco, tmp_path):
-    text = f'format = "coco"\n[train]\nimages = "{tiny_coco}/images"\nannotations = "{tiny_coco}/instances.json"\n'
-    (tmp_path / "data.toml").write_text(text)
+    write_toml(tmp_path / "data.toml", {"train": tiny_coco / "instances.json"}, tiny_coco / "images")
     status, findings = check(tmp_path)
     assert status == 0
     assert [kind for _, kind, _ in findings] == [

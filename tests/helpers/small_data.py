@@ -1,22 +1,13 @@
 """A data set of three small pictures in COCO's format."""
 
-import json
-
 import numpy as np
 from PIL import Image
 
 from centernet.cli import main
+from helpers.coco import box, coco, write_json, write_toml
 
 CLASSES = ("red", "blue")
 COLOURS = ((200, 30, 30), (30, 30, 200))
-TOML = """format = "coco"
-[train]
-images = "images"
-annotations = "boxes.json"
-[val]
-images = "images"
-annotations = "boxes.json"
-"""
 
 
 def make_data(folder):
@@ -28,17 +19,10 @@ def make_data(folder):
         for label in range(number % 3):
             x, y, width, height = 4 + 30 * label, 6 * number, 20 + number, 24
             picture[y : y + height, x : x + width] = COLOURS[label]
-            box = {"id": 10 * number + label, "image_id": number, "category_id": label}
-            boxes.append({**box, "bbox": [x, y, width, height]})
+            boxes.append(box(number, label, x, y, width, height, id=10 * number + label))
         Image.fromarray(picture).save(folder / f"images/{number}.png")
-    content = {
-        "images": [{"id": n, "file_name": f"{n}.png", "height": 64, "width": 64} for n in range(3)],
-        "categories": [{"id": k, "name": name} for k, name in enumerate(CLASSES)],
-        "annotations": boxes,
-    }
-    (folder / "boxes.json").write_text(json.dumps(content), encoding="utf-8")
-    (folder / "data.toml").write_text(TOML, encoding="utf-8")
-    return folder / "data.toml"
+    write_json(folder / "boxes.json", coco({f"{n}.png": (64, 64) for n in range(3)}, boxes, CLASSES))
+    return write_toml(folder / "data.toml", dict.fromkeys(("train", "val"), "boxes.json"))
 
 
 # Quick settings of `centernet train` for it.

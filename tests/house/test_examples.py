@@ -4,23 +4,13 @@ import runpy
 import sys
 from pathlib import Path
 
-import jax
 import pytest
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "train_loop.py"
 
 
-@pytest.fixture
-def compiled_soon():
-    """JAX compiles sooner, to slower programs; nothing here depends on their speed."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
-
-
-@pytest.mark.usefixtures("compiled_soon")
+@pytest.mark.usefixtures("quick_compilation")
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_the_example_trains_saves_loads_and_detects(backend, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

@@ -1,6 +1,5 @@
 """Data sets that TFDS keeps: as they were before, and as TFDS itself prepares them; and what is said of bad ones."""
 
-import json
 import pickle
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from centernet_data.batches import Batches
 from centernet_data.contract.augmentation import NO_AUGMENTATION, Augmentation
 from centernet_data.source import name_of_data, open_dataset, open_splits, open_train_and_val
 from centernet_data.writers.tfds import write_tfds
+from helpers.coco import box, coco, write_json, write_toml
 from helpers.json_changes import change_json
 
 F = tfds.features
@@ -29,17 +29,10 @@ def picture(folder, name, hw=(40, 60), seed=0, **options):
     Image.fromarray(pixels).save(folder / name, **options)
 
 
-def coco_toml(folder, images, annotations, classes=("dog", "cat")):
+def coco_toml(folder, pictures, boxes):
     """A TOML file of pictures that lie in the same folder, [train] and [val] alike."""
-    content = {
-        "images": images,
-        "annotations": [{"id": number, **box} for number, box in enumerate(annotations)],
-        "categories": [{"id": index, "name": name} for index, name in enumerate(classes)],
-    }
-    (folder / "boxes.json").write_text(json.dumps(content))
-    sections = "".join(f'[{name}]\nimages = "."\nannotations = "boxes.json"\n' for name in ("train", "val"))
-    (folder / "my-data.toml").write_text(f'format = "coco"\n{sections}')
-    return folder / "my-data.toml"
+    write_json(folder / "boxes.json", coco(pictures, boxes, ("dog", "cat")))
+    return write_toml(folder / "my-data.toml", dict.fromkeys(("train", "val"), "boxes.json"), ".")
 
 
 @pytest.fixture
@@ -51,16 +44,15 @@ def toml(tmp_path):
     (tmp_path / "sub").mkdir()
     for seed, (name, hw) in enumerate(sizes.items()):
         picture(tmp_path, name, hw[::-1] if name == "b.jpg" else hw, seed, **({"exif": turned} if seed == 1 else {}))
-    images = [{"id": i, "file_name": n, "height": h, "width": w} for i, (n, (h, w)) in enumerate(sizes.items())]
     boxes = [
-        {"image_id": 0, "category_id": 1, "bbox": [1 / 3, 2 / 7, 31.1, 17.77], "area": 100 / 3},
-        {"image_id": 0, "category_id": 0, "bbox": [50, 30, 99, 99]},
-        {"image_id": 1, "category_id": 0, "bbox": [5, 50, 20.25, 9.5], "area": 0},
-        {"image_id": 1, "category_id": 1, "bbox": [0, 0, 40, 60], "iscrowd": 1, "area": 12.5},
-        {"image_id": 2, "category_id": 1, "bbox": [90, 90, 5, 5]},
-        {"image_id": 4, "category_id": 1, "bbox": [0.1, 0.2, 0.7, 19.8]},
+        box(0, 1, 1 / 3, 2 / 7, 31.1, 17.77, area=100 / 3),
+        box(0, 0, 50, 30, 99, 99),
+        box(1, 0, 5, 50, 20.25, 9.5, area=0),
+        box(1, 1, 0, 0, 40, 60, iscrowd=1, area=12.5),
+        box(2, 1, 90, 90, 5, 5),
+        box(4, 1, 0.1, 0.2, 0.7, 19.8),
     ]
-    return coco_toml(tmp_path, images, boxes)
+    return coco_toml(tmp_path, sizes, boxes)
 
 
 def prepared(toml, folder, **options):
@@ -106,9 +98,10 @@ SHARE = st.floats(0, 1, allow_subnormal=False)
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_boxes_come_back_exactly(tmp_path, boxes):
     picture(tmp_path, "a.png")
-    keys = [{"bbox": [60 * x, 40 * y, 60 * w, 40 * h], "iscrowd": c, "area": a} for x, y, w, h, c, a in boxes]
-    annotations = [{"image_id": 0, "category_id": 0, **values} for values in keys]
-    toml = coco_toml(tmp_path, [{"id": 0, "file_name": "a.png", "height": 40, "width": 60}], annotations)
+    annotations = [
+        box(0, 0, 60 * x, 40 * y, 60 * w, 40 * h, iscrowd=crowd, area=area) for x, y, w, h, crowd, area in boxes
+    ]
+    toml = coco_toml(tmp_path, {"a.png": (40, 60)}, annotations)
     data = prepared(toml, tmp_path / "out", overwrite=True)
     assert_same_samples(open_dataset(toml, "train"), open_dataset(data, "train"))
 

@@ -7,31 +7,9 @@ import pytest
 from PIL import Image
 
 from centernet_data.readers.voc import read_voc
+from helpers.voc import SIZE, item, write_voc, xml
 
 BCCD = Path(__file__).parents[3] / "shared" / "data" / "bccd"
-
-SIZE = "<size><width>30</width><height>20</height><depth>3</depth></size>"
-
-
-def item(name, *corners, extra=""):
-    sides = "".join(f"<{s}>{c}</{s}>" for s, c in zip(("xmin", "ymin", "xmax", "ymax"), corners, strict=True))
-    return f"<object><name>{name}</name>{extra}<bndbox>{sides}</bndbox></object>"
-
-
-def xml(*items, size=SIZE, filename=""):
-    return f"<annotation>{filename}{size}{''.join(items)}</annotation>"
-
-
-def write(root, annotations, split="train"):
-    """A VOC folder in which `annotations` (name -> XML, or None for no file) are all in `split`."""
-    for folder in ("ImageSets/Main", "Annotations", "JPEGImages"):
-        (root / folder).mkdir(parents=True, exist_ok=True)
-    for name, text in annotations.items():
-        Image.new("RGB", (30, 20)).save(root / f"JPEGImages/{name}.jpg")
-        if text is not None:
-            (root / f"Annotations/{name}.xml").write_text(text)
-    (root / f"ImageSets/Main/{split}.txt").write_text("".join(f"{name}\n" for name in annotations))
-    return root
 
 
 def test_objects_difficult_and_empty_boxes(tmp_path):
@@ -43,7 +21,7 @@ def test_objects_difficult_and_empty_boxes(tmp_path):
         item("dog", 31, 3, 40, 5),
         item("dog", 5, 3, 4, 5),
     )
-    dataset = read_voc(write(tmp_path, {"b": first, "a": xml()}), "train")
+    dataset = read_voc(write_voc(tmp_path, {"b": first, "a": xml()}), "train")
     assert dataset.classes == ("cat", "dog")
     sample = dataset.sample(0)
     assert sample.name == "b.jpg"
@@ -61,14 +39,14 @@ def test_objects_difficult_and_empty_boxes(tmp_path):
 
 
 def test_every_split_has_the_same_classes(tmp_path):
-    write(tmp_path, {"a": xml(item("dog", 1, 1, 5, 5))}, "train")
-    write(tmp_path, {"b": xml(item("cat", 1, 1, 5, 5))}, "val")
+    write_voc(tmp_path, {"a": xml(item("dog", 1, 1, 5, 5))}, "train")
+    write_voc(tmp_path, {"b": xml(item("cat", 1, 1, 5, 5))}, "val")
     assert read_voc(tmp_path, "train").classes == read_voc(tmp_path, "val").classes == ("cat", "dog")
 
 
 def test_classes_in_the_order_asked_for(tmp_path):
     items = [item(name, 1, 1, 5, 5) for name in ("cat", "dog", "hen")]
-    dataset = read_voc(write(tmp_path, {"a": xml(*items)}), "train", ["hen", "cat"])
+    dataset = read_voc(write_voc(tmp_path, {"a": xml(*items)}), "train", ["hen", "cat"])
     np.testing.assert_array_equal(dataset.sample(0).objects[:, 4], [1, 0])
     assert dataset.notes == ("objects left out because their class was not selected: 1",)
     with pytest.raises(ValueError, match="Annotations: no such class: cow; there are: cat, dog, hen"):
@@ -77,7 +55,7 @@ def test_classes_in_the_order_asked_for(tmp_path):
 
 def test_parts_of_an_object_are_not_objects(tmp_path):
     part = "<part><name>head</name><bndbox><xmin>1</xmin></bndbox></part>"
-    dataset = read_voc(write(tmp_path, {"a": xml(item("person", 1, 1, 5, 5, extra=part))}), "train")
+    dataset = read_voc(write_voc(tmp_path, {"a": xml(item("person", 1, 1, 5, 5, extra=part))}), "train")
     assert dataset.classes == ("person",)
     assert len(dataset.sample(0).objects) == 1
 
@@ -87,7 +65,7 @@ def test_parts_of_an_object_are_not_objects(tmp_path):
 )
 def test_the_picture_is_the_annotated_file_or_else_named_as_in_the_split(tmp_path, filename, expected):
     text = xml(item("dog", 1, 1, 5, 5), filename=f"<filename>{filename}</filename>")
-    Image.new("RGB", (30, 20)).save(write(tmp_path, {"a": text}) / "JPEGImages/a.png")
+    Image.new("RGB", (30, 20)).save(write_voc(tmp_path, {"a": text}) / "JPEGImages/a.png")
     assert read_voc(tmp_path, "train").paths[0].name == expected
 
 
@@ -116,7 +94,7 @@ DOG = item("dog", 1, 1, 5, 5)
     ],
 )
 def test_bad_annotations(tmp_path, text, message):
-    write(tmp_path, {"good": xml(DOG), "bad": text})
+    write_voc(tmp_path, {"good": xml(DOG), "bad": text})
     with pytest.raises(ValueError, match=rf"bad\.xml: {message}"):
         read_voc(tmp_path, "train")
 
@@ -126,11 +104,11 @@ def test_bad_layouts(tmp_path):
         read_voc(tmp_path / "nowhere", "train")
     with pytest.raises(ValueError, match="Main: the folder does not exist"):
         read_voc(tmp_path, "train")
-    write(tmp_path, {"a": xml(DOG)}, "train")
-    write(tmp_path, {"a": xml()}, "val")
+    write_voc(tmp_path, {"a": xml(DOG)}, "train")
+    write_voc(tmp_path, {"a": xml()}, "val")
     with pytest.raises(ValueError, match="Annotations: there are no classes"):
         read_voc(tmp_path, "train")
-    write(tmp_path, {"a": xml(DOG)}, "train")
+    write_voc(tmp_path, {"a": xml(DOG)}, "train")
     with pytest.raises(ValueError, match=r"test\.txt: there is no split 'test'; there are: train, val"):
         read_voc(tmp_path, "test")
     (tmp_path / "ImageSets/Main/twice.txt").write_text("a\na\n")
@@ -145,7 +123,7 @@ def test_bad_layouts(tmp_path):
 
 
 def test_a_picture_of_another_size_is_an_error(tmp_path):
-    dataset = read_voc(write(tmp_path, {"a": xml(DOG, size=SIZE.replace("30", "31"))}), "train")
+    dataset = read_voc(write_voc(tmp_path, {"a": xml(DOG, size=SIZE.replace("30", "31"))}), "train")
     with pytest.raises(ValueError, match=r"a\.jpg: the picture is 30 x 20 pixels .* says 31 x 20"):
         dataset.picture(0)
 

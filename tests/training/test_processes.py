@@ -1,12 +1,12 @@
 """`centernet train` in two processes: one run, of which the first alone says and writes something."""
 
-import json
 import signal
 
 import numpy as np
 import pytest
 
 from helpers.processes import Processes, finish, free_address
+from helpers.run_folders import read_metrics
 
 pytestmark = pytest.mark.slow
 SETTINGS = (
@@ -65,7 +65,7 @@ def start_two(start):
 
 
 def metrics(folder):
-    return [json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines()]
+    return read_metrics(folder / "run")
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from kill_often import TINY, arrays_of, differences, metrics_of
 
 import centernet_jax
 import centernet_torch
@@ -25,8 +24,10 @@ from centernet.training.run_folder import RunFolder
 from centernet_data.contract.checkpoint import read_arrays, write_arrays
 from centernet_data.contract.model_config import ModelConfig
 from centernet_data.contract.recipe import Recipe
+from helpers.run_folders import SIX_STEPS, arrays_of, differences, metrics_of
 from helpers.small_data import make_data, refused
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 ROOT = Path(__file__).parents[2]
 STEPS = 6
 RECIPE = Recipe(learning_rate=1e-3, total_steps=1)
@@ -40,7 +41,7 @@ def data(tmp_path_factory):
 
 def train(data, out, backend, *more):
     """The status of a run, and what it prints to stdout and to stderr."""
-    arguments = ["train", "--data", data, "--out", out, "--backend", backend, *TINY, *more]
+    arguments = ["train", "--data", data, "--out", out, "--backend", backend, *SIX_STEPS, *more]
     with contextlib.redirect_stdout(io.StringIO()) as output, contextlib.redirect_stderr(io.StringIO()) as error:
         status = main([str(argument) for argument in arguments])
     return status, output.getvalue(), error.getvalue()
@@ -82,7 +83,7 @@ def test_whatever_befalls_a_run_it_ends_as_an_undisturbed_one(
     out = tmp_path / "my run"
     at_step(1, lambda: send(signal.SIGTERM))
     status, _, error = train(data, out, backend)
-    command = f"centernet train --data {data} --out '{out}' --backend {backend} {' '.join(TINY)} --resume"
+    command = f"centernet train --data {data} --out '{out}' --backend {backend} {' '.join(SIX_STEPS)} --resume"
     assert (status, error) == (143, f"centernet: stopped, state saved; resume with: {command}\n")
     assert len(metrics_of(out)) == 1
 

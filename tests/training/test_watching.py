@@ -10,7 +10,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from kill_often import TIMES, differences
 from PIL import Image
 
 import centernet_torch
@@ -22,6 +21,7 @@ from centernet_data.batches import Batches
 from centernet_data.imaging.decoding import read_picture
 from helpers.absent import hide
 from helpers.event_files import expected, shown
+from helpers.run_folders import TIMES, differences, read_metrics
 from helpers.small_data import make_data
 
 TINY = (
@@ -49,10 +49,6 @@ def train(data, out, *more):
     return main(["train", "--data", str(data), "--out", str(out), *TINY, *more])
 
 
-def metrics(out):
-    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-
-
 def test_a_step_waits_and_computes_and_what_is_between_steps_counts_as_neither(data, tmp_path, monkeypatch):
     clock = SimpleNamespace(now=0.0)
 
@@ -73,14 +69,14 @@ def test_a_step_waits_and_computes_and_what_is_between_steps_counts_as_neither(d
     monkeypatch.setattr(centernet_torch, "train_step", taking(3, centernet_torch.train_step))
     monkeypatch.setattr(RunFolder, "append_metrics", taking(100, RunFolder.append_metrics))
     assert train(data, tmp_path / "run") == 0
-    lines = [line for line in metrics(tmp_path / "run") if "loss" in line]
+    lines = [line for line in read_metrics(tmp_path / "run") if "loss" in line]
     assert [(line["seconds_waiting"], line["seconds_computing"]) for line in lines] == [(2, 3)] * 3
     assert [line["images_per_second"] for line in lines] == [None, 0.4, 0.4]
 
 
 def assert_shown(out):
     """TensorBoard has all that metrics.jsonl has, once. Returns the steps of its pictures."""
-    numbers = expected(metrics(out))
+    numbers = expected(read_metrics(out))
     for preempting in (False, True):
         series = shown(out / "tensorboard", preempting)
         pictures = series.pop("predictions")
@@ -125,7 +121,7 @@ def test_a_run_that_goes_on_shows_no_gap_and_no_repeat(data, undisturbed, tmp_pa
 
     monkeypatch.setattr(loop.Run, "advance", advance_and_fail)
     assert train(data, out, *first, *EVALUATING) == 2
-    steps = [line["step"] for line in metrics(out)]
+    steps = [line["step"] for line in read_metrics(out)]
     assert steps == [0, 1, 2, 2]
     monkeypatch.undo()
     assert train(data, out, "--resume", *({"--tensorboard"} - set(first)), *EVALUATING) == 0
@@ -173,7 +169,7 @@ def test_a_run_that_is_stopped_leaves_its_curves(data, tmp_path, capsys):
     assert "resume with: centernet train" in capsys.readouterr().err
     with Image.open(out / "curves.png") as curves:
         drawn = np.asarray(curves.convert("RGB"))
-    save_curves(metrics(out), tmp_path / "again.png")
+    save_curves(read_metrics(out), tmp_path / "again.png")
     with Image.open(tmp_path / "again.png") as curves:
         np.testing.assert_array_equal(drawn, np.asarray(curves.convert("RGB")))
 

@@ -10,11 +10,12 @@ import torch
 
 import centernet_jax
 import centernet_torch
+from centernet_data.contract.model_config import ModelConfig
 from centernet_data.contract.recipe import Recipe
 from centernet_data.contract.weights_file import read_model_file
-from helpers.parity_cases import SMALL
 from helpers.twins import TWINS
 
+CONFIG = ModelConfig(("a", "b"), (64, 64), depth=18)
 # Each recipe costs JAX a compilation, so tests share these.
 RECIPE = Recipe(learning_rate=1e-3, total_steps=20, warmup=0.2)
 AVERAGING = replace(RECIPE, ema_decay=0.2, backbone_rate=0.25)
@@ -31,7 +32,7 @@ def batch(seed=0, objects=1):
 
 
 def state_of(twin, recipe=RECIPE):
-    return twin.package.create_state(SMALL, recipe, seed=0)
+    return twin.package.create_state(CONFIG, recipe, seed=0)
 
 
 def test_the_loss_falls_and_the_metrics_are_those_of_the_step(twin):
@@ -50,7 +51,7 @@ def test_a_batch_without_objects_trains(twin):
     state, metrics = twin.package.train_step(state_of(twin), batch(objects=0))
     assert all(math.isfinite(float(value)) for value in metrics.values())
     assert float(metrics["offset"]) == float(metrics["size"]) == 0
-    heat = twin.package.Detector.of(state, SMALL).heatmap(batch()["image"])
+    heat = twin.package.Detector.of(state, CONFIG).heatmap(batch()["image"])
     assert np.isfinite(heat).all()
 
 
@@ -90,6 +91,18 @@ def test_accumulation_takes_the_mean_of_several_batches(twin):
     for name, tensor in one.items():
         if name.endswith("running_mean"):  # r + 0.1 (m - r), then the same again
             np.testing.assert_allclose(two[name], tensor + 0.9 * (tensor - fresh[name]), rtol=1e-3, atol=1e-4)
+
+
+def test_accumulation_counts_each_batch_whichever_comes_first(twin):
+    halves = batch(seed=0), batch(seed=1, objects=3)
+    pictures = {name: np.concatenate([half[name] for half in halves]) for name in halves[0]}
+    backwards = {name: values[::-1].copy() for name, values in pictures.items()}
+    found = []
+    for one in (pictures, backwards):
+        _, metrics = twin.package.train_step(state_of(twin, replace(RECIPE, accumulate=2)), one)
+        found.append({name: float(value) for name, value in metrics.items()})
+    for name, value in found[0].items():
+        np.testing.assert_allclose(found[1][name], value, rtol=1e-3, err_msg=name)
 
 
 def movement(twin, recipe):
@@ -148,7 +161,7 @@ def test_the_average_is_that_of_weights_and_running_statistics(twin):
 @pytest.mark.parametrize("recipe", [AVERAGING, DECAYING], ids=["average", "no average"])
 def test_a_detector_has_the_average_which_without_decay_is_the_last_weights(twin, tmp_path, recipe):
     weights, ema, state = averages(twin, recipe, 2)
-    twin.package.Detector.of(state, SMALL).save(tmp_path / "model.safetensors")
+    twin.package.Detector.of(state, CONFIG).save(tmp_path / "model.safetensors")
     saved, _ = read_model_file(tmp_path / "model.safetensors")
     for name, tensor in saved.items():
         np.testing.assert_array_equal(tensor, ema[name])
@@ -210,7 +223,7 @@ def test_the_jax_step_is_pure():
 def test_seeds_decide_the_weights(twin):
     images = batch()["image"]
     heat = [
-        twin.package.Detector.of(twin.package.create_state(SMALL, RECIPE, seed), SMALL).heatmap(images)
+        twin.package.Detector.of(twin.package.create_state(CONFIG, RECIPE, seed), CONFIG).heatmap(images)
         for seed in (0, 0, 1)
     ]
     np.testing.assert_array_equal(heat[0], heat[1])
@@ -265,7 +278,7 @@ def test_a_model_file_gives_the_same_boxes_through_both_backends(twin, tmp_path)
     state = state_of(twin)
     for _ in range(3):
         state, _ = twin.package.train_step(state, batch())
-    twin.package.Detector.of(state, SMALL).save(tmp_path / "model.safetensors")
+    twin.package.Detector.of(state, CONFIG).save(tmp_path / "model.safetensors")
     pictures = [np.random.default_rng(1).integers(0, 256, (50, 90, 3), np.uint8), batch()["image"][0]]
     ours, theirs = (one.package.load(tmp_path / "model.safetensors")(pictures, 0.05) for one in TWINS.values())
     for one, other in zip(ours, theirs, strict=True):

@@ -1,7 +1,6 @@
 """Cutting data sets small: what is kept, what is drawn, and that nothing there is touched."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +8,13 @@ import pytest
 from PIL import Image
 
 from centernet.cli import main
-from centernet_data.dataset import Sample
 from centernet_data.source import open_dataset, open_train_and_val, split_names
-from helpers.datasets import InNoFiles
+from helpers.coco import box, coco, write_json
+from helpers.datasets import Plain, grey
 from helpers.json_changes import change_json
 from helpers.small_data import refused
+from helpers.voc import TOML as VOC_TOML
+from helpers.voc import item, write_voc, xml
 
 IDS = Path(__file__).parents[2] / "data" / "centernet_data" / "tiny_coco_ids.txt"
 TOML = 'format = "coco"\nclasses = ["blue"]\n[{split}]\nimages = "images"\nannotations = "boxes.json"\n'
@@ -25,15 +26,12 @@ def make_data(folder, split="train"):
     names = [f"sub/{n}.png" if n % 2 else f"{n}.png" for n in range(10)]
     for n, name in enumerate(names):
         Image.new("RGB", (30, 20), (20 * n, 0, 0)).save(folder / "images" / name)
-    content = {
-        "info": {"year": 2026},
-        "images": [{"id": 7 * n, "file_name": name, "height": 20, "width": 30} for n, name in enumerate(names)],
-        "categories": [{"id": 3, "name": "red"}, {"id": 9, "name": "blue"}],
-        "annotations": [
-            {"id": n, "image_id": 7 * n, "category_id": 9, "bbox": [n, 2, 4, 5], "mine": n} for n in reversed(range(10))
-        ],
-    }
-    (folder / "boxes.json").write_text(json.dumps(content))
+    boxes = [box(7 * n, 9, n, 2, 4, 5, id=n, mine=n) for n in reversed(range(10))]
+    content = coco(dict.fromkeys(names, (20, 30)), boxes) | {"info": {"year": 2026}}
+    content["categories"] = [{"id": 3, "name": "red"}, {"id": 9, "name": "blue"}]
+    for image in content["images"]:
+        image["id"] *= 7
+    write_json(folder / "boxes.json", content)
     (folder / "data.toml").write_text(TOML.format(split=split))
     return folder / "data.toml"
 
@@ -80,19 +78,13 @@ def test_drawn_by_the_seed(tmp_path):
 
 @pytest.fixture
 def voc(tmp_path):
-    for name in ("JPEGImages", "Annotations", "ImageSets/Main"):
-        (tmp_path / name).mkdir(parents=True)
-    size = "<size><width>30</width><height>20</height></size>"
-    shape = (
-        "<object><name>dog</name><difficult>{}</difficult><bndbox><xmin>3</xmin><ymin>{}</ymin>"
-        "<xmax>40</xmax><ymax>9</ymax></bndbox></object>"
-    )
-    for n, name in enumerate("abc", start=1):
-        Image.new("RGB", (30, 20), (40 * n, 0, 0)).save(tmp_path / f"JPEGImages/{name}.jpg")
-        xml = f"<annotation>{size}{shape.format(0, n)}{shape.format(1, 1)}</annotation>"
-        (tmp_path / f"Annotations/{name}.xml").write_text(xml)
-    (tmp_path / "ImageSets/Main/train.txt").write_text("c\nb\na\n")
-    (tmp_path / "data.toml").write_text('format = "voc"\n[train]\nroot = "."\nsplit = "train"\n')
+    """Three pictures, each with one object and a difficult one; both reach beyond the picture."""
+    annotations = {
+        name: xml(*(item("dog", 3, y, 40, 9, extra=f"<difficult>{k}</difficult>") for k, y in enumerate((n, 1))))
+        for n, name in enumerate("abc", start=1)
+    }
+    write_voc(tmp_path, dict(reversed(annotations.items())))
+    (tmp_path / "data.toml").write_text(VOC_TOML)
     return tmp_path
 
 
@@ -119,31 +111,14 @@ def test_shapes_become_coco(tmp_path):
         np.testing.assert_array_equal(after.picture(index), before.picture(number))
 
 
-@dataclass
-class InMemory(InNoFiles):
-    """A data set that keeps its pictures in no files of their own."""
-
-    names: tuple[str, ...]
-    classes: tuple[str, ...] = ("dog",)
-    most_objects: int = 1
-
-    def __len__(self):
-        return len(self.names)
-
-    def sample(self, index):
-        return Sample(self.names[index], 20, 30, np.array([[9, 9, 4, 4, 0, 1.0]]), np.array([16.0]), np.zeros((0, 6)))
-
-    def picture(self, index, reduction=1):
-        return np.full((20, 30, 3), index, np.uint8)
-
-
 def test_pictures_without_files_are_written_into_the_folder_whatever_they_are_called(tmp_path, monkeypatch):
-    dataset = InMemory(("a.jpg", "../b.jpg", str(tmp_path / "c.jpg"), "sub/d", "e"))
+    names = ("a.jpg", "../b.jpg", str(tmp_path / "c.jpg"), "sub/d", "e")
+    dataset = Plain((((9, 9, 4, 4, 0, 1),),) * 5, names=names)
     monkeypatch.setattr("centernet_data.writers.coco.open_dataset", lambda data, split: dataset)
     assert cut("shapes", tmp_path / "few", "--count", 5) == 0
     after = open_dataset(tmp_path / "few/few.toml", "train")
     assert [sample.name for sample in after.samples] == ["a.png", "b.png", "c.png", "d.png", "e.png"]
-    assert [after.picture(index).max() for index in range(5)] == list(range(5))
+    assert [after.picture(index).max() for index in range(5)] == [grey(index) for index in range(5)]
     assert [path.name for path in tmp_path.iterdir()] == ["few"]
 
 
