@@ -169,5 +169,5 @@ def test_a_state_of_another_model_is_refused(to, torch_model):
     state = jax_state(SMALL)
     if to is to_jax_state:
         state = to_torch_state(state, SMALL)
-    with pytest.raises(ValueError, match=r"tensor backbone\.resnet\.layer\d"):
+    with pytest.raises(ValueError, match=r"the array ema\.backbone\.resnet\.layer1\.2\.bn1\.bias is missing"):
         to(state, ModelConfig(CLASSES, (64, 64), depth=34))

@@ -181,4 +181,4 @@ def test_curves_that_cannot_be_drawn_do_not_hide_how_to_go_on(data, tmp_path, mo
     said = capsys.readouterr()
     assert f"{tmp_path / 'run/curves.png'} could not be drawn: Expecting value" in said.out
     assert "stopped, state saved; resume with: centernet train" in said.err
-    assert sorted(path.name for path in (tmp_path / "run/checkpoints").iterdir()) == ["2.json", "2.state"]
+    assert sorted(path.name for path in (tmp_path / "run/checkpoints").iterdir()) == ["2.json", "2.safetensors"]
