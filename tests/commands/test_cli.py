@@ -1,4 +1,4 @@
-"""The command line: what every mistake is answered with, and what a run leaves behind."""
+"""The command line: the answer to every mistake, and the files that a run writes."""
 
 import contextlib
 import functools
@@ -39,7 +39,7 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 def spoil_json(change):
-    """Something that changes the content of boxes.json by a function."""
+    """A function that changes the content of boxes.json in a folder."""
     return lambda folder: change_json(folder / "boxes.json", change)
 
 
@@ -87,7 +87,7 @@ def no_objects(content):
 
 @pytest.fixture
 def refused(capfd):
-    """Runs a command that must end with status 2 and one line on stderr, which is returned."""
+    """Runs a command that must end with status 2 and one line on stderr. Returns that line."""
     return functools.partial(small_data.refused, capfd)
 
 
@@ -122,7 +122,7 @@ def test_bad_data_is_refused_before_anything_is_written(tmp_path, refused, spoil
 
 
 def resnet_file(path, depth):
-    """A ResNet file with the right names and shapes, but hardly any bytes: each tensor is one zero, repeated."""
+    """A ResNet file with the right names and shapes but few bytes: each tensor is one zero, repeated."""
     trunk = centernet_torch.HeadlessResnet34(depth).state_dict()
     torch.save({name: torch.zeros(()).expand(tensor.shape) for name, tensor in trunk.items()}, path)
     return path
@@ -195,7 +195,7 @@ def test_errors_of_several_lines_come_out_as_one(tmp_path, refused):
 
 @pytest.fixture(scope="module")
 def untrained(tmp_path_factory):
-    """A model.safetensors of the right classes, fresh from its initialisation."""
+    """A freshly initialised model.safetensors with the right classes."""
     path = tmp_path_factory.mktemp("untrained") / "model.safetensors"
     config = ModelConfig(CLASSES, (64, 64), depth=18)
     centernet_torch.Detector.of(
@@ -358,7 +358,7 @@ def runs(tmp_path_factory):
 
 def test_the_run_folder(runs, backend):
     folder, data, output = runs[backend]
-    assert {path.name for path in folder.iterdir()} == set(FILES) - {"tensorboard"}  # which is written if asked for
+    assert {path.name for path in folder.iterdir()} == set(FILES) - {"tensorboard"}  # written on request
     config = tomllib.loads((folder / "config.toml").read_text(encoding="utf-8"))
     assert (config["data"], config["out"], config["backend"]) == (str(data), str(folder), backend)
     assert (config["seed"], config["epochs"], config["depth"], config["image_size"]) == (3, 2, 18, [64])
@@ -437,7 +437,7 @@ def test_predict(runs, backend, tmp_path, capsys):
 
 
 def without_partner(objects, others):
-    """Rows that have no row among `others` of the same class, within 1e-3 pixels and 1e-4 of score."""
+    """Rows without a match in `others`: the same class, within 1e-3 pixels and 1e-4 of the score."""
     return [row for row in objects if not (np.abs(others - row) <= [1e-3, 1e-3, 1e-3, 1e-3, 0, 1e-4]).all(1).any()]
 
 
@@ -448,7 +448,7 @@ def test_a_model_of_one_backend_finds_the_same_in_the_other(runs, backend):
     for one, other in zip(*found, strict=True):
         assert len(one) > 10
         for objects, others in ((one, other), (other, one)):
-            least = others[:, 5].min()  # of two that score the same, only one may be among the best hundred
+            least = others[:, 5].min()  # of two equal scores, only one may be among the best hundred
             assert without_partner(objects[objects[:, 5] > least + 1e-4], others) == []
 
 
@@ -477,7 +477,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_pictures(tmp_path,
     batches = Batches(pictures, 2, (64, 64), "letterbox", Augmentation(), seed=0)
     names = [pictures.sample(batches.index(1, slot)).name for slot in (0, 1)]
     assert message.endswith(f"of that step: {', '.join(names)}; there is no checkpoint yet\n")
-    assert [line["step"] for line in read_metrics(tmp_path / "run")] == [0]  # nothing of the steps before is lost
+    assert [line["step"] for line in read_metrics(tmp_path / "run")] == [0]  # the earlier steps are kept
 
 
 def test_training_on_the_same_data_as_tfds_keeps_it(runs, tmp_path):

@@ -1,4 +1,4 @@
-"""What the command line compiles is kept in a folder of the user's, unless the user says otherwise."""
+"""The command line caches compiled programs in a folder of the user, unless the user chooses another."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ jax.jit(lambda x: x + 1)(1)
 
 
 def run(home, **settings):
-    """The folder that JAX was told, and what was said on stderr, where the user's own folders lie in `home`."""
+    """The folder of JAX's cache, and stderr, in a process whose user has `home` as home folder."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_", "XDG_"))}
     done = subprocess.run(
         [sys.executable, "-c", OPENS_JAX],
@@ -31,7 +31,7 @@ def run(home, **settings):
     return done.stdout.strip(), done.stderr
 
 
-def test_a_new_folder_is_said_once_and_then_used(tmp_path):
+def test_a_new_folder_is_announced_once_and_then_used(tmp_path):
     folder, said = run(tmp_path)
     assert Path(folder).is_relative_to(tmp_path)
     assert said == f"centernet: caching compiled programs in {folder}, so that the next start is faster\n"

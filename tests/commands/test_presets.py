@@ -1,4 +1,4 @@
-"""`centernet train --preset`: what it sets, and that what is given beside it counts."""
+"""`centernet train --preset`: its settings, and that explicit options override them."""
 
 import shlex
 import tomllib
@@ -30,7 +30,7 @@ def test_each_preset_can_be_chosen():
 
 
 @all_presets
-def test_what_is_given_counts(name):
+def test_explicit_options_override_the_preset(name):
     given = ("--learning-rate", 0.5, "--augment", "--no-flip-test", "--image-size", 64, 96, "--weight-decay", 0.25)
     settings = PRESETS[name].settings
     expected = replace(
@@ -73,14 +73,14 @@ def test_the_authors_drops_fall_where_theirs_do(name, epochs):
 
 
 @pytest.mark.parametrize("arguments", [("train", "--preset", "cocoo"), ("runs", "--preset", "coco")])
-def test_what_is_no_preset_is_refused(arguments, capsys):
+def test_unknown_presets_are_refused(arguments, capsys):
     with pytest.raises(SystemExit) as exit_:
         parse(arguments)
     assert exit_.value.code == 2
     assert "--preset" in capsys.readouterr().err
 
 
-def test_a_run_lists_all_settings_and_goes_on_by_the_same_command(tmp_path, capsys):
+def test_a_run_lists_all_settings_and_the_same_command_resumes_it(tmp_path, capsys):
     data, out = make_data(tmp_path), tmp_path / "run"
     given = ("--data", data, "--out", out, "--backend", "torch", *TINY)
     assert run("train", "--preset", "voc", *given) == 0

@@ -1,4 +1,4 @@
-"""Runs side by side: what they differ in, how far they came, and what came of them."""
+"""Runs side by side: differing settings, progress and results."""
 
 import json
 
@@ -49,7 +49,7 @@ def test_only_the_settings_that_differ_are_columns(tmp_path, capsys):
     assert (rows[str(b)]["seed"], rows[str(b)]["AP"], rows[str(b)]["loss"]) == ("7", "-", "4.000")
 
 
-def test_the_share_of_waiting_is_that_of_the_last_steps_and_without_compiling(tmp_path, capsys):
+def test_the_share_of_waiting_counts_the_last_steps_and_no_compilation(tmp_path, capsys):
     run = make_run(tmp_path / "a", losses=())
     compiling = {"images_per_second": None, "seconds_waiting": 0.0, "seconds_computing": 1000.0}
     earlier = {"images_per_second": 9.0, "seconds_waiting": 50.0, "seconds_computing": 0.0}
@@ -60,7 +60,7 @@ def test_the_share_of_waiting_is_that_of_the_last_steps_and_without_compiling(tm
     assert table(capsys)[str(run)]["waiting"] == "25%"
 
 
-def test_a_folder_of_runs_stands_for_all_in_it(tmp_path, capsys):
+def test_a_folder_of_runs_means_all_runs_in_it(tmp_path, capsys):
     for name in ("b", "a"):
         make_run(tmp_path / name)
     (tmp_path / "empty").mkdir()
@@ -97,7 +97,7 @@ def test_a_folder_without_runs(tmp_path, capsys):
     assert f"{tmp_path}: neither a run's folder" in capsys.readouterr().err
 
 
-def test_names_with_brackets_are_shown_as_they_are(tmp_path, capsys):
+def test_names_with_brackets_are_printed_unchanged(tmp_path, capsys):
     a, b = make_run(tmp_path / "[red]a", data="[b]x.toml"), make_run(tmp_path / "b")
     assert tomli_w.dumps({"data": "[b]x.toml"}) in (a / "config.toml").read_text()
     assert main(["runs", str(a), str(b)]) == 0

@@ -1,4 +1,4 @@
-"""What was there before survives a failure."""
+"""After a failure the older file or folder is still there."""
 
 from contextlib import suppress
 

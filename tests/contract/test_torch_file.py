@@ -1,4 +1,4 @@
-"""Files of weights: torch's own formats read without torch, and this project's model file. Neither runs anything."""
+"""Weights files: torch's formats read without torch, and this project's model file. Neither executes any code."""
 
 import io
 import json
@@ -67,7 +67,7 @@ def test_strides_and_shared_storages(tmp_path, zipped):
 
 
 @FORMATS
-def test_what_is_read_is_tied_to_nothing(tmp_path, zipped):
+def test_tensors_that_shared_memory_are_copies(tmp_path, zipped):
     base = torch.zeros(4)
     tensors = read_tensors(save(tmp_path / "a.pth", {"a": base, "b": base}, zipped))
     tensors["a"][:] = 1
@@ -165,12 +165,12 @@ def test_foreign_names_are_refused_and_not_run(tmp_path, monkeypatch, wrap, pick
     ],
     ids=["module", "checkpoint", "counter", "none", "list", "tensor", "number", "text", "bfloat16", "complex"],
 )
-def test_what_is_no_state_dict(tmp_path, zipped, content):
+def test_files_without_a_state_dict_are_refused(tmp_path, zipped, content):
     assert_refused(save(tmp_path / "bad.pth", content, zipped))
 
 
 def assert_refused(path, read=read_tensors):
-    """A ValueError of one line that starts with the file."""
+    """Asserts a ValueError of one line that starts with the file."""
     with pytest.raises(ValueError) as error:  # noqa: PT011 (the message is looked at here)
         read(path)
     message = str(error.value)
@@ -264,13 +264,13 @@ def test_tensors_beyond_their_storage(tmp_path, offset, shape, strides):
         zip_of(b"(" * 100),
         zip_of(b"\x80\xff."),
         zip_of(b"]" + b"\x94" * 3 + b"h\x07."),
-        zip_of(b"\x8e" + struct.pack("<Q", 2**62)),  # bytes of a length that no memory has
-        zip_of(b"VQ\nQ."),  # a storage that is a text
+        zip_of(b"\x8e" + struct.pack("<Q", 2**62)),  # more bytes than any memory
+        zip_of(b"VQ\nQ."),  # a storage that is a string
         zip_of(b"X\x02\x00\x00\x00\xff\xff."),  # not UTF-8
         zip_of(b"(I1\nI2\ntQ."),
         zip_of(b"}", folder=""),
         zip_of(b"N.", folder="").replace(b"data.pkl", b"atad.pkl"),  # a zip, but not torch's
-        b"PK\x05\x06" + bytes(18),  # a zip without anything in it
+        b"PK\x05\x06" + bytes(18),  # an empty zip
         b"\x00" * 100,
         b"<html>not found</html>",
         b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n",

@@ -1,4 +1,4 @@
-"""What a detector on a CPU keeps of its kernels: the same results, made once, and no part of the model."""
+"""Kernel transforms that a detector keeps on a CPU: same results, computed once, not part of the model."""
 
 import gc
 import pickle
@@ -33,7 +33,7 @@ def transforms(state):
     return kernel_transforms(MODEL, state.variables, SHAPE)
 
 
-def test_they_are_those_of_the_layers_for_which_winograds_form_is_the_faster_one(transforms):
+def test_they_belong_to_the_layers_for_which_winograds_form_is_faster(transforms):
     assert set(transforms) == {"transforms"}
     network = transforms["transforms"]
     assert set(network["backbone"]["resnet"]) == {"layer1_0", "layer1_1"}
@@ -42,7 +42,7 @@ def test_they_are_those_of_the_layers_for_which_winograds_form_is_the_faster_one
 
 
 @pytest.mark.parametrize("shape", [SHAPE, (2, 32, 64, 3)], ids=str)
-def test_with_them_the_network_says_the_same_for_images_of_any_shape(state, transforms, shape):
+def test_with_them_the_network_gives_the_same_for_images_of_any_shape(state, transforms, shape):
     images = jnp.asarray(random(*shape).astype(np.float32))
     plain, kept = (
         jax.jit(MODEL.apply)(variables, images) for variables in (state.variables, state.variables | transforms)
@@ -95,8 +95,8 @@ def test_only_a_cpu_in_float32_has_any(state, monkeypatch):
     assert elsewhere.variables_for(SHAPE) is elsewhere.variables
 
 
-def test_they_go_with_their_detector(state):
-    """Training makes one at each evaluation, and a device's memory is no reason for Python to look for cycles."""
+def test_they_are_freed_with_their_detector(state):
+    """Training makes a detector at each evaluation, and Python's cycle collector does not see device memory."""
     gc.disable()
     try:
         detector = centernet_jax.Detector.of(state, CONFIG)
@@ -108,7 +108,7 @@ def test_they_go_with_their_detector(state):
         gc.enable()
 
 
-def test_they_are_no_part_of_the_model(state, tmp_path):
+def test_they_are_not_part_of_the_model(state, tmp_path):
     assert set(jax.eval_shape(MODEL.init, jax.random.key(0), jnp.zeros((8, 96, 96, 3)))) == {"params", "batch_stats"}
     detector = centernet_jax.Detector.of(state, CONFIG)
     images = random(1, 96, 96, 3, seed=3).astype(np.uint8)

@@ -27,7 +27,7 @@ def plain_conv(x, kernel):
 
 
 def with_gradients(function, *arguments, seed=9):
-    """What a function returns, and its gradients by all arguments for some gradient by that."""
+    """A function's result, and its gradients with respect to all arguments for a random gradient of the result."""
     result, pull = jax.vjp(function, *arguments)
     return result, *pull(jnp.asarray(random(*result.shape, seed=seed), result.dtype))
 
@@ -85,7 +85,7 @@ def test_max_pool_equals_torch_with_its_gradient_ties_included(seed, levels, hw)
 
 
 def test_max_pool_sends_its_gradient_back_through_what_xla_computes_twice():
-    """XLA computes the cheap producers of a pool's input anew for each use, with other roundings."""
+    """XLA computes the cheap producers of a pool's input again for each use, with different rounding."""
 
     def loss(pool, conv, x, scale):
         y = x @ conv
@@ -158,13 +158,13 @@ def test_few_channels_keep_the_plain_form():
 
 
 def test_the_transforms_of_two_are_the_papers():
-    """But for signs, which cancel."""
+    """Except for signs, which cancel."""
     kernel = [[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]]
     np.testing.assert_array_equal(TRANSFORMS[2].kernel * [[-1], [1], [1], [1]], kernel)
     np.testing.assert_array_equal(TRANSFORMS[2].output * [1, 1, 1, -1], [[1, 1, 1, 0], [0, 1, -1, -1]])
 
 
-def test_our_points_err_less_in_float32_than_the_papers_and_little_more_than_the_plain_form(monkeypatch):
+def test_our_points_are_more_accurate_in_float32_than_the_papers_and_nearly_as_the_plain_form(monkeypatch):
     wide = np.maximum(random(4, 16, 16, 256), 0), random(3, 3, 256, 32, seed=1) / 48
     with jax.enable_x64(True):
         exact = np.asarray(plain_conv(*map(jnp.asarray, wide)))
@@ -189,19 +189,19 @@ def test_sum_of_channels(shape):
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
-@pytest.mark.parametrize("exponent", [-30, 0, 30])  # of one size, and of sizes far apart
+@pytest.mark.parametrize("exponent", [-30, 0, 30])  # of one magnitude, and of very different ones
 def test_relu_of_a_sum_is_the_plain_one_bit_for_bit_with_its_gradients(dtype, exponent):
     """Compiled together with a normalisation, as in the network: rounding must not differ between two uses of it."""
     x = jnp.asarray(random(4, 8, 8, 16), dtype) * 2.0**exponent
     y, scale, bias = (jnp.asarray(random(*shape, seed=1), np.float32) for shape in ((4, 8, 8, 16), (16,), (16,)))
 
     @partial(jax.jit, static_argnums=0)
-    def behind_a_normalisation(form, x, y):
+    def after_a_normalisation(form, x, y):
         return with_gradients(lambda x, y: form(x, (y * scale + bias).astype(dtype)), x, y)
 
-    expected = behind_a_normalisation(lambda x, y: nn.relu(x + y), x, y)
+    expected = after_a_normalisation(lambda x, y: nn.relu(x + y), x, y)
     assert 0.1 < (np.asarray(expected[0]) == 0).mean() < 0.9
-    for ours, theirs in zip(behind_a_normalisation(add_relu, x, y), expected, strict=True):
+    for ours, theirs in zip(after_a_normalisation(add_relu, x, y), expected, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
@@ -217,7 +217,7 @@ def test_the_global_norm():
     expected = np.sqrt(sum(np.square(array).sum() for array in arrays))
     with jax.enable_x64(True):
         np.testing.assert_allclose(jax.jit(global_norm)(arrays), expected, rtol=1e-13)
-        np.testing.assert_allclose(optax.tree.norm(arrays), expected, rtol=1e-13)  # what it is elsewhere
+        np.testing.assert_allclose(optax.tree.norm(arrays), expected, rtol=1e-13)  # the form on other platforms
 
 
 @pytest.mark.parametrize("platform", ["cpu", "cuda"])

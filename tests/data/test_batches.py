@@ -1,4 +1,4 @@
-"""Batches are a pure function of (seed, step): whoever makes them, in whatever order."""
+"""Batches are a pure function of (seed, step), in any process and in any order."""
 
 import subprocess
 import sys
@@ -31,7 +31,7 @@ def assert_same(first, second):
 
 
 def shown(batch):
-    """Which of Plain's pictures a batch without augmentation shows."""
+    """The indices of Plain's pictures in a batch without augmentation."""
     return [(int(image[16, 32, 0]) - 20) // 10 for image in batch["image"]]
 
 
@@ -52,7 +52,7 @@ def test_prefetching_changes_nothing(first, last, workers):
         assert_same(batch, source[step])
 
 
-def test_shares_are_the_parts_of_the_whole():
+def test_shards_are_slices_of_the_whole_batch():
     whole = batches(ShapesDataset(count=5), batch_size=6)
     for count in (1, 2, 3):
         shards = [replace(whole, shard=(index, count)) for index in range(count)]
@@ -61,7 +61,7 @@ def test_shares_are_the_parts_of_the_whole():
             assert_same({name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, whole[step])
 
 
-def test_unequal_shares_are_refused():
+def test_unequal_shards_are_refused():
     with pytest.raises(ValueError, match="a batch of 6 pictures cannot be split into 4 equal parts"):
         replace(batches(batch_size=6), shard=(0, 4))
 
@@ -102,7 +102,7 @@ def test_leaving_early_ends_the_workers_and_frees_what_they_shared():
 
 @dataclass(frozen=True)
 class ReadWhole(InNoFiles):
-    """Another data set's pictures, reduced by plain averages only after they were read as a whole."""
+    """Another data set's pictures, read whole and then reduced by plain averages."""
 
     dataset: object
 
@@ -160,7 +160,7 @@ def test_another_seed_gives_another_order_and_other_views():
     assert not np.array_equal(batches(single, seed=0)[0]["image"], batches(single, seed=1)[0]["image"])
 
 
-def test_each_view_of_a_picture_is_another():
+def test_each_view_of_a_picture_is_different():
     image = batches(ShapesDataset(count=1), batch_size=3)[0]["image"]
     assert not np.array_equal(image[0], image[1])
     assert not np.array_equal(image[1], image[2])

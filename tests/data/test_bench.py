@@ -1,4 +1,4 @@
-"""The measurement of how fast batches are made: what it says, not how fast they are."""
+"""The benchmark of data loading: what it reports, not how fast the machine is."""
 
 import json
 

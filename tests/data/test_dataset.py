@@ -1,4 +1,4 @@
-"""What holds of all data sets."""
+"""What holds for all data sets."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from helpers.datasets import InNoFiles
 
 
 class Pictures(InNoFiles):
-    """So many pictures, each made by a function of its index."""
+    """`length` pictures, each made by a function of its index."""
 
     classes, most_objects = ("a",), 0
 

@@ -1,4 +1,4 @@
-"""Average precision against pycocotools, the authors' own evaluation, and against cases done by hand."""
+"""Average precision against pycocotools, the authors' own evaluation, and against cases computed by hand."""
 
 import contextlib
 import io
@@ -92,7 +92,7 @@ def random_rows(rng, count, labels, longest=150):
 
 
 def detect_roughly(rng, truth, labels, extra):
-    """Most of the true objects, displaced, some twice, a few with another class, and some that are not there."""
+    """Most of the true objects, displaced, some twice, a few with a wrong class, and some false ones."""
     kept = truth[rng.random(len(truth)) < 0.8]
     kept = np.concatenate([kept, kept[rng.random(len(kept)) < 0.3]])
     found = np.concatenate([kept, random_rows(rng, extra, labels)])
@@ -109,7 +109,7 @@ def detect_roughly(rng, truth, labels, extra):
     pictures=st.integers(1, 4),
     most=st.integers(0, 12),
     crowds=st.integers(0, 2),
-    labels=st.sampled_from([(0,), (1, 2), (0, 1, 2)]),  # so some classes are without truth
+    labels=st.sampled_from([(0,), (1, 2), (0, 1, 2)]),  # so some classes have no truth
     extra=st.integers(0, 15),
 )
 def test_random_cases_against_pycocotools(seed, pictures, most, crowds, labels, extra):
@@ -117,7 +117,7 @@ def test_random_cases_against_pycocotools(seed, pictures, most, crowds, labels, 
     samples, detections = [], []
     for _ in range(pictures):
         objects = random_rows(rng, rng.integers(0, most + 1), labels)
-        # An annotated area is that of the outline: less than the box's, and so perhaps of another size class.
+        # An annotated area is that of the outline: smaller than the box's, and perhaps in another size class.
         areas = objects[:, 2] * objects[:, 3] * rng.uniform(0.3, 1, len(objects))
         samples.append(sample(objects, random_rows(rng, rng.integers(0, crowds + 1), labels), areas))
         seen = np.concatenate([objects, samples[-1].ignored])
@@ -143,7 +143,7 @@ def test_only_the_best_hundred_of_a_class_count():
 
 
 @pytest.mark.parametrize("side", [31, 32, 33, 95, 96, 97])
-def test_sizes_part_at_32_and_96_pixels(side):
+def test_size_classes_meet_at_32_and_96_pixels(side):
     truth = rows((0, 0, side, side, 0))
     results = assert_as_pycocotools([sample(truth)], [truth], ("dog",))
     small, medium, large = (results[f"AP_{size}"] for size in ("small", "medium", "large"))
@@ -191,9 +191,9 @@ WHOLE = (0, 0, 100, 100, 0)
         ([WHOLE], [], [(0, 0, 76, 100, 0, 0.9)], 0.6),  # good for 0.50, 0.55, ... 0.75
         ([WHOLE], [], [(0, 0, 50, 100, 0, 0.9)], 0.1),  # good for 0.50 only: the bound counts
         ([WHOLE], [], [(0, 0, 49, 100, 0, 0.9)], 0),
-        ([WHOLE], [], [(*WHOLE, 0.9), (200, 200, 50, 50, 0, 0.5)], 1),  # a wrong one behind the right one is free
-        ([WHOLE], [], [(*WHOLE, 0.5), (200, 200, 50, 50, 0, 0.9)], 0.5),  # before it, precision is a half
-        ([WHOLE], [], [(*WHOLE, 0.9), (*WHOLE, 0.8)], 1),  # so is the same one twice
+        ([WHOLE], [], [(*WHOLE, 0.9), (200, 200, 50, 50, 0, 0.5)], 1),  # a wrong one after the right one costs nothing
+        ([WHOLE], [], [(*WHOLE, 0.5), (200, 200, 50, 50, 0, 0.9)], 0.5),  # before it, it halves the precision
+        ([WHOLE], [], [(*WHOLE, 0.9), (*WHOLE, 0.8)], 1),  # nor does a duplicate
         ([WHOLE], [], [(0, 0, 100, 100, 1, 0.9)], 0),  # another class
         ([WHOLE, (200, 0, 100, 100, 0)], [], [(*WHOLE, 0.9)], 51 / 101),  # recall points 0, 0.01, ... 0.50
         ([WHOLE], [(200, 200, 90, 90, 0)], [(200, 200, 50, 50, 0, 0.9), (*WHOLE, 0.5)], 1),  # inside a crowd
@@ -231,7 +231,7 @@ def test_evaluate_shows_each_picture_once_in_order(monkeypatch):
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 9])
-def test_shares_of_the_pictures_are_gathered_to_the_whole(count):
+def test_detections_of_several_processes_are_gathered(count):
     """Process k of `count` sees every count-th picture; each then knows what all of them found."""
     dataset, found = ShapesDataset("val", count=7, size=(64, 80)), {}
     rng = np.random.default_rng(0)
@@ -278,4 +278,4 @@ def test_without_nan():
     assert plain["AP50"] == 1
     assert plain["per_class"] == {"a very long name": 0.12345, "b": None}
     assert json.loads(json.dumps(plain, allow_nan=False)) == plain
-    assert math.isnan(RESULTS["AP_small"])  # the argument is left as it is
+    assert math.isnan(RESULTS["AP_small"])  # the argument is not changed

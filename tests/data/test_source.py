@@ -1,4 +1,4 @@
-"""Data sets by name or by TOML file: both formats open, and every mistake in the file is named."""
+"""Data sets by name or by TOML file: every format opens, and every mistake in the file is named."""
 
 import json
 
@@ -16,7 +16,7 @@ VOC = 'format = "voc"\n[train]\nroot = "voc"\nsplit = "train"\n'
 
 
 def content(classes=("dog", "cat"), image_count=1, object_count=1):
-    """A COCO file's content, in which pictures have nothing but their ids of their own."""
+    """A COCO file's content, whose pictures differ in their ids alone."""
     annotations = [box(0, 0, 1, 2, 3, 4)] * object_count
     made = coco({"a.jpg": (20, 30)}, annotations, classes)
     return json.dumps(made | {"images": [made["images"][0] | {"id": index} for index in range(image_count)]})
@@ -24,7 +24,7 @@ def content(classes=("dog", "cat"), image_count=1, object_count=1):
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder with one picture, annotated both ways, and room for a TOML file."""
+    """A folder with one picture, annotated as COCO and as VOC; a TOML file can be added."""
     (tmp_path / "pictures").mkdir()
     Image.new("RGB", (30, 20)).save(tmp_path / "pictures/a.jpg")
     write_voc(tmp_path / "voc", {"a": xml(item("dog", 1, 1, 9, 9))})

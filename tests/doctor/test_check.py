@@ -1,4 +1,4 @@
-"""The dataset doctor: each thing that may be wrong is found, named in one line, and counted."""
+"""The dataset doctor: each kind of fault is found, named in one line, and counted."""
 
 import json
 import math
@@ -34,7 +34,7 @@ SIDE = 64
 
 
 def scenes(names, boxes=((1, 2, 20, 24), (30, 30, 20, 20))):
-    """A COCO file's content: the same boxes in each picture, in turn red and blue."""
+    """A COCO file's content: the same boxes in each picture, alternately red and blue."""
     annotations = [
         box(image, n % 2, *sides, id=10 * image + n) for image in range(len(names)) for n, sides in enumerate(boxes)
     ]
@@ -119,7 +119,7 @@ def another_box(bbox, category_id=0):
 
 
 def crowd_of(count):
-    """As many small boxes of one class, each in a cell of its own, in one picture."""
+    """`count` small boxes of one class in one picture, each in its own cell."""
 
     def spoil(content):
         content["annotations"] = [
@@ -327,7 +327,7 @@ def test_a_data_set_without_a_reader(tmp_path, monkeypatch):
     assert "[train]: painted: object 2: the same box as object 1, both thing" in findings[0][2]
 
 
-# What the network can express, against the network's own encoding and decoding
+# What the network can express, compared with the network's own encoding and decoding
 
 
 def numbers_between(low, high):
@@ -342,7 +342,7 @@ rows = st.lists(
 
 
 def sample_of(objects, height=64, width=64):
-    """A sample with these (y, x, height, width, class), clipped to the picture as readers do."""
+    """A sample with these (y, x, height, width, class), clipped to the picture as the readers do."""
     objects = np.array(objects, float).reshape(-1, 5)
     low = np.maximum(objects[:, :2] - objects[:, 2:4] / 2, 0)
     high = np.minimum(objects[:, :2] + objects[:, 2:4] / 2, (height, width))
@@ -366,7 +366,7 @@ def test_expressed_as_the_network_itself_would(objects):
 
 def test_in_the_pictures_own_pixels_and_the_numbers_add_up():
     sample = sample_of([(10, 20, 8, 8, 0), (10, 21, 6, 6, 0), (100, 200, 50, 60, 1)], 128, 256)
-    part = express(sample, (32, 32), "letterbox")  # an eighth: cells of 32 pixels, boxes of 1 pixel and less
+    part = express(sample, (32, 32), "letterbox")  # scaled to an eighth: cells of 32 pixels, boxes of 1 pixel and less
     np.testing.assert_array_equal(part.vanished, [False, True, False])
     np.testing.assert_array_equal(part.under_a_cell, [True, True, False])
     np.testing.assert_array_equal(part.shared, [False, True, False])
@@ -396,7 +396,7 @@ def test_tiny_coco(tiny_coco, tmp_path):
     assert numbers["expressible"]["shared"] == 3
 
 
-def test_bccd_has_cells_marked_twice(bccd, tmp_path):
+def test_bccd_has_duplicate_boxes(bccd, tmp_path):
     sections = "".join(f'[{split}]\nroot = "{bccd}"\nsplit = "{split}"\n' for split in ("train", "val"))
     (tmp_path / "data.toml").write_text('format = "voc"\n' + sections)
     splits, findings = audit_splits(str(tmp_path / "data.toml"))

@@ -1,4 +1,4 @@
-"""The checker of annotations that the tests switch on: an int will do for a float, as PEP 484 has it."""
+"""The annotation checker that the tests switch on. It accepts an int for a float, as PEP 484 does."""
 
 from beartype import BeartypeConf, beartype
 

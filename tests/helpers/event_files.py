@@ -1,4 +1,4 @@
-"""Reads the event files of a run as TensorBoard does, of which there are two readers."""
+"""Reads the event files of a run as TensorBoard's two readers do."""
 
 import struct
 
@@ -7,12 +7,12 @@ from tensorboardX.record_writer import masked_crc32c
 
 
 def records(path):
-    """The whole records of a TFRecord file: length, its checksum, content, its checksum."""
+    """The complete records of a TFRecord file: length, its checksum, content, its checksum."""
     content = path.read_bytes()
     while len(content) >= 12:
         (length,) = struct.unpack("<Q", content[:8])
         if len(content) < 16 + length:
-            return  # a killed process did not finish it
+            return  # left incomplete by a killed process
         record = content[12 : 12 + length]
         assert struct.unpack("<I", content[8:12])[0] == masked_crc32c(content[:8])
         assert struct.unpack("<I", content[12 + length : 16 + length])[0] == masked_crc32c(record)
@@ -21,7 +21,7 @@ def records(path):
 
 
 def shown(folder, preempting=False):
-    """By tag the steps and values that TensorBoard shows, of pictures their bytes.
+    """The steps and values that TensorBoard shows, by tag; for pictures their bytes.
 
     Its Python reader takes each start but the first for a return to that step, and forgets what it has of this step
     and later ones. The faster one, `preempting`, does so for a tag whose steps do not rise.
@@ -43,7 +43,7 @@ def shown(folder, preempting=False):
 
 
 def expected(metrics):
-    """The same from the lines of metrics.jsonl, but for the groups in the tags."""
+    """The same from the lines of metrics.jsonl, without the groups in the tags."""
     series = {}
     for line in metrics:
         for name, value in (line | line.get("per_class", {})).items():

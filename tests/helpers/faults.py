@@ -1,4 +1,4 @@
-"""Faults to be planted, each as a patch of one function's source, and the stage at which parity must notice it."""
+"""Faults to plant: each patches one function's source, and names the stage at which parity must notice it."""
 
 import inspect
 import textwrap
@@ -10,7 +10,7 @@ import jax
 
 
 class Fault(NamedTuple):
-    """In `function` of `module` the text `old`, which occurs in it once, becomes `new`."""
+    """In `function` of `module` the string `old`, which occurs in it once, becomes `new`."""
 
     name: str
     module: str
@@ -22,11 +22,11 @@ class Fault(NamedTuple):
 
 @contextmanager
 def planted(fault: Fault):
-    """The function computes something else as long as this lasts, wherever it has been imported to."""
+    """Replaces the function's code inside the context, wherever it has been imported."""
     owner = import_module(fault.module)
     for part in fault.function.split("."):
         owner = getattr(owner, part)
-    function = inspect.unwrap(owner)  # beneath what Flax and the checker of annotations wrap around it
+    function = inspect.unwrap(owner)  # without the wrappers of Flax and the annotation checker
     source = textwrap.dedent(inspect.getsource(function))
     assert source.count(fault.old) == 1, f"{fault.name}: {source.count(fault.old)} times in the source"
     scope = dict(function.__globals__)
@@ -48,7 +48,7 @@ def _without_decorators(source: str, fault: Fault) -> str:
 
 def _forget(fault: Fault) -> None:
     if fault.module.startswith("centernet_jax"):
-        jax.clear_caches()  # what was compiled of the function as it was
+        jax.clear_caches()  # programs compiled from the other version
 
 
 JAX, TORCH = "centernet_jax.", "centernet_torch."
@@ -63,7 +63,7 @@ FAULTS = [
         '"SAME" if stride == 2 else [(pad, pad), (pad, pad)]',
         "stem",
     ),
-    Fault("the pool's windows too far on", JAX + "cpu.pooling", "_split_taps", "(1, -1, 0)", "(-1, 1, 0)", "stem"),
+    Fault("the pool's windows shifted", JAX + "cpu.pooling", "_split_taps", "(1, -1, 0)", "(-1, 1, 0)", "stem"),
     Fault(
         "kernels transposed in the transfer",
         JAX + "weights",
@@ -74,9 +74,9 @@ FAULTS = [
     ),
     Fault("epsilon 1e-3", JAX + "cpu.normalization", "normalize_channels", "EPSILON", "1e-3", "stem"),
     Fault("no ReLU in the block", TORCH + "backbone", "BasicBlock.forward", "F.relu(self.bn1", "(self.bn1", "layer1"),
-    Fault("no ReLU behind the sum", TORCH + "backbone", "BasicBlock.forward", "F.relu(x + y)", "x + y", "layer1"),
+    Fault("no ReLU after the sum", TORCH + "backbone", "BasicBlock.forward", "F.relu(x + y)", "x + y", "layer1"),
     Fault(
-        "no shortcut of its own",
+        "shortcut without batch norm",
         TORCH + "backbone",
         "BasicBlock.forward",
         "x = self.downsample(x)",
@@ -100,7 +100,7 @@ FAULTS = [
         "upscale 0",
     ),
     Fault(
-        "no ReLU behind the last upscaling",
+        "no ReLU after the last upscaling",
         TORCH + "backbone",
         "UpscaleTwiceLayer.forward",
         "return F.relu(",
@@ -130,7 +130,12 @@ FAULTS = [
         "heatmap target",
     ),
     Fault(
-        "radius by the right roots", TORCH + "convert", "gaussian_radius", "if exact", "if not exact", "heatmap target"
+        "radius by the corrected roots",
+        TORCH + "convert",
+        "gaussian_radius",
+        "if exact",
+        "if not exact",
+        "heatmap target",
     ),
     Fault(
         "boxes not clipped",

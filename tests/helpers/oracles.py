@@ -1,4 +1,4 @@
-"""Naive numpy loops, written from the definitions, beside which the fast paths are held. Layout: NHWC."""
+"""Naive numpy loops, written from the definitions, with which the fast paths are compared. Layout: NHWC."""
 
 import math
 
@@ -18,7 +18,7 @@ def clip_to_cells(row, hw):
 
 
 def radius_authors(height, width, min_overlap=0.7):
-    """CornerNet's gaussian_radius as its code has it."""
+    """CornerNet's gaussian_radius as in its code."""
     b1, c1 = height + width, width * height * (1 - min_overlap) / (1 + min_overlap)
     r1 = (b1 + math.sqrt(b1**2 - 4 * c1)) / 2
     b2, c2 = 2 * (height + width), (1 - min_overlap) * width * height
@@ -29,7 +29,7 @@ def radius_authors(height, width, min_overlap=0.7):
 
 
 def radius_exact(height, width, min_overlap=0.7):
-    """The greatest shift of the corners by which the overlap stays at least `min_overlap`, found by bisection."""
+    """The greatest shift of the corners that keeps an overlap of at least `min_overlap`, found by bisection."""
 
     def least_overlap(r):
         area = height * width

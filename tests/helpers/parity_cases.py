@@ -1,4 +1,4 @@
-"""What the parity tests share: small models, and batches that hold what is easily got wrong."""
+"""Shared by the parity tests: small models, and batches with cases that are easily wrong."""
 
 from pathlib import Path
 
@@ -11,8 +11,8 @@ from centernet_data.contract.weights_file import write_model_file
 from centernet_torch.weights import to_numpy
 
 CLASSES = ("one", "two", "three")
-# No stage of the optimizer is idle: warm-up, cosine, clipping that bites, decay, an average whose decay soon
-# is at its highest, two batches per step, a slower trunk.
+# Every stage of the optimizer acts: warm-up, cosine, clipping, decay, an average whose decay soon reaches its maximum,
+# two batches per step, a slower trunk.
 RECIPE = Recipe(
     learning_rate=1e-3,
     total_steps=22,
@@ -30,7 +30,7 @@ ROWS = 8  # of objects per image, padding included, so that all batches share on
 
 
 def batch(kind: str, hw: tuple[int, int], images: int = 2, seed: int = 0) -> dict[str, np.ndarray]:
-    """Noise, with objects of one `kind` of difficulty in it."""
+    """Noise with objects of one `kind` of difficulty."""
     rng = np.random.default_rng(seed)
     objects = np.zeros((images, ROWS, 6), np.float32)
     for rows in objects:
@@ -38,7 +38,7 @@ def batch(kind: str, hw: tuple[int, int], images: int = 2, seed: int = 0) -> dic
         rows[: len(placed), :4], rows[: len(placed), 5] = placed, 1
         rows[: len(placed), 4] = rng.integers(0, len(CLASSES), len(placed))
         if kind == "colliding":
-            rows[:2, 4] = rows[0, 4]  # two of one class in one cell count as one peak
+            rows[:2, 4] = rows[0, 4]  # two of one class in one cell make one peak
     return {"image": rng.integers(0, 256, (images, *hw, 3), np.uint8), "objects": objects}
 
 

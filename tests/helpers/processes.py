@@ -1,4 +1,4 @@
-"""Python processes that a test starts: several at once, awaited within a time, and none left behind."""
+"""Python processes that a test starts: several at once, with a time limit, and none left running."""
 
 import os
 import socket
@@ -9,7 +9,7 @@ LONGEST = 300  # seconds
 
 
 class Processes:
-    """Starts Python processes on the CPU with this one's import path; on leaving, those still running are killed."""
+    """Starts Python processes on the CPU with this one's import path; on exit, those still running are killed."""
 
     def __enter__(self):
         self.started = []
@@ -29,7 +29,7 @@ class Processes:
 
 
 def finish(*processes, status=0):
-    """What each wrote to stdout and to stderr, after they have ended with this status."""
+    """Waits for them to end with this status. Returns what each wrote to stdout and to stderr."""
     outputs = [process.communicate(timeout=LONGEST) for process in processes]
     for process, (_, errors) in zip(processes, outputs, strict=True):
         assert process.returncode == status, errors

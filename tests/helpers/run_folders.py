@@ -1,4 +1,4 @@
-"""What runs leave in their folders, and whether two runs ended alike."""
+"""What runs write into their folders, and whether two runs have the same results."""
 
 import json
 

@@ -11,7 +11,7 @@ COLOURS = ((200, 30, 30), (30, 30, 200))
 
 
 def make_data(folder):
-    """Three pictures of 64 x 64 with up to two coloured boxes, data.toml and boxes.json; the path of data.toml."""
+    """Writes three pictures of 64 x 64 with up to two coloured boxes, boxes.json and data.toml. Returns its path."""
     (folder / "images").mkdir(parents=True)
     rng, boxes = np.random.default_rng(0), []
     for number in range(3):
@@ -30,12 +30,12 @@ TINY = ("--image-size", 64, "--batch-size", 2, "--epochs", 2, "--depth", 18)
 
 
 def run(*arguments):
-    """`centernet` with these arguments; its status."""
+    """Runs `centernet` with these arguments. Returns its status."""
     return main([str(argument) for argument in arguments])
 
 
 def refused(capsys, *arguments):
-    """The one line on stderr with which a command must end, with status 2."""
+    """Runs a command that must end with status 2 and one line on stderr. Returns that line."""
     capsys.readouterr()
     assert run(*arguments) == 2
     message = capsys.readouterr().err

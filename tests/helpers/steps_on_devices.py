@@ -1,7 +1,7 @@
-"""Run by test_devices.py in processes of its own: training and detection on simulated devices, the results in a file.
+"""Trains and detects on simulated devices, and writes the results to a file. test_devices.py runs this in processes.
 
-Arguments: the file to write, devices of this process, the precision, and with several processes the coordinator's
-address, their number and this one's index.
+Arguments: the file to write, the number of devices, the precision; with several processes also the coordinator's
+address, the number of processes and the index of this one.
 """
 
 import sys
@@ -23,7 +23,7 @@ from centernet_jax.devices import replicate  # noqa: E402
 from centernet_jax.train import create_state, train_step  # noqa: E402
 
 SIDE, PICTURES, STEPS = 64, 16, 3
-DETECTED = 11  # pictures, no multiple of the devices
+DETECTED = 11  # pictures; not a multiple of the devices
 
 
 def batch(step):

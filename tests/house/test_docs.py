@@ -1,4 +1,4 @@
-"""What the documents say of the tree is so: links, paths, commands, and the drawing of the rooms."""
+"""What the documents say about the tree is true: links, paths, commands, and the drawing of the rooms."""
 
 import json
 import re
@@ -33,7 +33,7 @@ def text_of(page):
 
 
 def anchors(page):
-    """What a link to a heading of this page may end in."""
+    """The anchors that links to this page may use."""
     headings = re.findall(r"^#+ (.+)$", text_of(page), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

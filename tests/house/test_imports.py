@@ -1,4 +1,4 @@
-"""The rooms of the house: what may import what, and that the two backends lie side by side."""
+"""The rooms of the house: what may import what, and that the two backends mirror each other."""
 
 import ast
 import subprocess
@@ -46,7 +46,7 @@ def test_what_a_file_imports(folder, path):
 
 
 def run(code, absent=()):
-    """Runs Python code in a process of its own, in which some packages are not installed. Returns what it prints."""
+    """Runs Python code in a new process in which some packages are not installed. Returns what it prints."""
     command = [sys.executable, "-c", code_without(absent) + code]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
@@ -66,7 +66,7 @@ def test_jax_alone():
     assert run("import centernet_jax.detector", TORCH) == ""
 
 
-def test_jax_leaves_torch_where_it_is():
+def test_the_jax_side_does_not_import_torch():
     assert run("import centernet_jax, sys; print('torch' in sys.modules)") == "False"
 
 

@@ -9,9 +9,9 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-LARGEST = 1_000_000  # bytes of a file that everybody clones
+LARGEST = 1_000_000  # bytes; everybody clones this file
 
-# nbclient lets go of a kernel that it has told to end, sometimes before it has ended.
+# nbclient sometimes drops a kernel that has not ended yet.
 pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 

@@ -89,7 +89,9 @@ def test_the_most_certain_is_drawn_last():
 def test_a_label_hides_no_more_certain_label_and_no_other_centre():
     sure, beside = (70, 60, 40, 50, 0, 0.9), (70, 66, 40, 50, 1, 0.2)
     both, alone = draw_objects(GREY, rows(sure, beside), NAMES), draw_objects(GREY, rows(sure), NAMES)
-    np.testing.assert_array_equal(both[:50], alone[:50])  # the less certain one's label, over its box, is left out
+    np.testing.assert_array_equal(
+        both[:50], alone[:50]
+    )  # the label of the less certain one, above its box, is left out
     for under in ((44, 60, 6, 6, 1, 0.95), (44, 60, 6, 6, 1, 0.2)):  # its centre lies where the label would
         picture = draw_objects(GREY, rows(sure, under), NAMES)
         assert not (picture[36:40, 36:48] == class_colours(2)[0]).all()

@@ -1,4 +1,4 @@
-"""Pictures come out as a viewer shows them, and damaged ones never come out at all."""
+"""Pictures are decoded as a viewer shows them, and damaged ones are refused."""
 
 import io
 
@@ -67,7 +67,7 @@ def test_jpeg_files_have_the_pixels_that_pillow_gives(grey, options):
 
 
 def block_means(image, side):
-    """Each pixel the mean of its block; the last blocks hold the edge's pixels repeated."""
+    """Each pixel is the mean of its block; the last blocks repeat the pixels of the edge."""
     rows, columns = -(-image.shape[0] // side), -(-image.shape[1] // side)
     means = np.zeros((rows, columns, 3))
     for y in range(rows):
@@ -169,7 +169,7 @@ def read_or_error(path):
     ],
 )
 def test_a_truncated_file_is_an_error_or_whole(tmp_path, suffix, options):
-    """Cut after any byte, a file either raises or lacks nothing that is seen: never a half-grey picture."""
+    """Cut after any byte, a file either raises or decodes to the whole picture: never to a half-grey one."""
     content = encoded(Image.fromarray(np.tile(RGB, (4, 4, 1))), suffix, **options)
     path = tmp_path / "cut"
     path.write_bytes(content)

@@ -1,4 +1,4 @@
-"""Matrices and pictures: what is drawn lies where the moved boxes say, and nothing drifts by half a pixel."""
+"""Matrices and pictures: pixels move with their boxes, and nothing drifts by half a pixel."""
 
 import numpy as np
 import pytest
@@ -185,7 +185,7 @@ def test_a_blob_keeps_its_centre_of_mass():
     for side in (30, 45, 64, 90, 128, 300):
         warped = warp(image, fit((90, 90), (side, side)), (side, side)).astype(float)[..., 0]
         rim = 1 + side // 90
-        warped[:rim] = warped[-rim:] = warped[:, :rim] = warped[:, -rim:] = 0  # there the padding shines in
+        warped[:rim] = warped[-rim:] = warped[:, :rim] = warped[:, -rim:] = 0  # there the padding is mixed in
         y, x = np.mgrid[:side, :side] + 0.5
         centre = np.array([(y * warped).sum(), (x * warped).sum()]) / warped.sum()
         np.testing.assert_allclose(centre, np.array([36, 55.5]) * side / 90, atol=0.05 * max(side / 90, 1))
@@ -229,13 +229,13 @@ def test_no_colour_change_is_the_identity(seed):
 def test_grey_stays_grey(seed):
     grey = np.repeat(noise(9, 7, seed)[..., :1], 3, axis=2)
     changed = augment_colour(grey, 0.5, 0, np.random.default_rng(seed)).astype(int)
-    assert np.ptp(changed, axis=2).max() <= 1  # each channel is rounded by itself
+    assert np.ptp(changed, axis=2).max() <= 1  # each channel is rounded separately
 
 
 @pytest.mark.parametrize("strength", [0.1, 0.4, 0.9])
 @pytest.mark.parametrize("seed", range(10))
 def test_a_plain_grey_changes_by_the_strength_at_most(strength, seed):
-    plain = np.full((4, 4, 3), 100, np.uint8)  # contrast and saturation leave it
+    plain = np.full((4, 4, 3), 100, np.uint8)  # contrast and saturation do not change it
     changed = augment_colour(plain, strength, 0, np.random.default_rng(seed))
     assert changed.dtype == np.uint8
     assert changed.shape == plain.shape
@@ -250,7 +250,7 @@ def test_the_light_shifts_all_pixels_alike_and_mostly_in_brightness():
         assert np.ptp(difference, axis=(0, 1)).max() == 0
         shifts.append(difference[0, 0])
     shifts = np.array(shifts, float)
-    # 255 x 0.1 x 0.214 along (0.56, 0.58, 0.59), and hardly anything across it; each channel is rounded by itself.
+    # 255 x 0.1 x 0.214 along (0.56, 0.58, 0.59), and hardly anything across it; each channel is rounded separately.
     np.testing.assert_allclose(shifts.std(axis=0), 255 * 0.1 * 0.214 * np.array([0.56, 0.58, 0.59]), rtol=0.15)
     assert np.corrcoef(shifts.T).min() > 0.9
 

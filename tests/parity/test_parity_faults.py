@@ -1,7 +1,7 @@
 """A suite that cannot fail proves nothing: every planted fault must be caught, at the stage where it sits.
 
-Quickly, each fault in torch is caught by the comparison of its own stage. Slowly, every fault is planted before the
-whole comparison, so that no earlier stage may differ; a fault in JAX costs a compilation, so those are slow only.
+In the quick half, the comparison of its own stage catches each fault in torch. In the slow half, every fault goes
+through the whole comparison, where no earlier stage may differ. A fault in JAX costs compilations, so those are slow.
 """
 
 import re
@@ -116,7 +116,7 @@ def assert_caught(fault, differences):
     assert first.stage == fault.stage
 
 
-# Torch's together: after each of its own JAX compiles everything again.
+# Those of torch together: after each of JAX's, JAX compiles everything again.
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", sorted(FAULTS, key=lambda fault: fault.module), ids=lambda fault: fault.name)
 def test_the_first_stage_that_differs_is_that_of_the_fault(fault):

@@ -1,4 +1,4 @@
-"""What a comparison says: how far, where, and the verdict."""
+"""What a comparison reports: how much differs, where, and the verdict."""
 
 import json
 import math

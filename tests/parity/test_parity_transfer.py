@@ -86,7 +86,7 @@ def take(package, state, batches):
 
 
 def test_training_continues_in_the_other_backend():
-    """Two steps in one backend and two in the other are four in either, whichever comes first."""
+    """Two steps in each backend, in either order, are four steps in one."""
     batches = [full_batch(seed) for seed in range(4)]
     with numerics("float64"):
         fresh = lambda: jax_state(SMALL, "float64")  # noqa: E731 (a step consumes its state)

@@ -1,4 +1,4 @@
-"""The measurement of both backends' speed: what it says, not how fast they are."""
+"""The benchmark of both backends: what it reports, not how fast they are."""
 
 import json
 from dataclasses import replace
@@ -19,7 +19,7 @@ from parity.bench.task import Task
 from parity.bench.timing import in_turn, median_ratio
 
 TASK = Task(batch_size=4, image_size=(64, 96), classes=3, objects=5, depth=18, dtype="float32")
-# Slow and fast rounds, of which a ratio of medians would make 3: round by round JAX takes twice the time.
+# Slow and fast rounds. In each round JAX takes twice the time, but the ratio of the medians would be 3.
 TRAINING = Timing("training", TASK, {JAX: [2.0, 6.0, 8.0], EAGER: [1.0, 2.0, 4.0], COMPILED: [1.5, 2.5, 4.0]})
 LOSS = Timing("loss", TASK, {JAX: [0.3, 0.3, 0.3], EAGER: [0.2, 0.2, 0.2], COMPILED: [0.1, 0.1, 0.1]})
 
@@ -45,7 +45,7 @@ def test_the_faster_form_of_torch_counts():
     assert Timing("loss", TASK, {JAX: [1.0], EAGER: [3.0]}).best_torch == EAGER
 
 
-def test_works_take_turns_after_warm_up(monkeypatch):
+def test_tasks_take_turns_after_warm_up(monkeypatch):
     monkeypatch.setattr("parity.bench.timing.LEAST_SECONDS", 0)
     called = []
     seconds = in_turn({"a": lambda: called.append("a"), "b": lambda: called.append("b")}, 3)
@@ -90,7 +90,7 @@ def test_the_tables_fit_into_80_columns():
 def test_the_arithmetic_is_that_of_the_convolutions():
     forward = flop_per_image(TASK, "forward")
     assert 0.2e9 < forward < 1e9
-    stem = 2 * 64 * 7 * 7 * 3 * 32 * 48  # no gradient by the image is computed
+    stem = 2 * 64 * 7 * 7 * 3 * 32 * 48  # no gradient with respect to the image
     assert flop_per_image(TASK, "training") == 3 * forward - stem
 
 
@@ -114,7 +114,7 @@ def test_both_sides_do_the_same_work(part):
 
 @pytest.fixture
 def no_gpu(monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # and back to what it was, for other tests
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # restored for other tests
 
 
 TINY = ["--depth", "18", "--image-sizes", "64", "--batch-sizes", "1", "--classes", "3", "--objects", "4"]
@@ -172,8 +172,8 @@ def test_where_torch_cannot_compile_it_says_so(monkeypatch):
     assert notes == ["torch.compile is left out of targets and losses, 4 of 64 x 96: no C++ compiler"]
 
 
-def test_a_process_of_its_own_tells_time_and_memory():
-    ballast = np.ones(2**27)  # 1 GiB here is none of that process's own
+def test_a_new_process_reports_time_and_memory():
+    ballast = np.ones(2**27)  # this GiB does not count in that process
     found = fresh.in_fresh_process(EAGER, "loss", TASK, "cpu")
     assert found.failed is None
     assert found.cold_seconds > 0.1
@@ -181,7 +181,7 @@ def test_a_process_of_its_own_tells_time_and_memory():
     assert 50 * 2**20 < found.peak_bytes < ballast.nbytes
 
 
-def test_a_process_that_fails_is_said():
+def test_a_failed_process_is_reported():
     found = fresh.in_fresh_process(EAGER, "nonsense", TASK, "cpu")
     assert found.failed == "ended with status 1: KeyError: 'nonsense'"
     assert found.peak_bytes is None

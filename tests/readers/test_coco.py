@@ -1,4 +1,4 @@
-"""COCO files: what comes out of good ones, and what is said of bad ones."""
+"""COCO files: what good ones give, and the errors of bad ones."""
 
 import json
 from functools import partial

@@ -1,4 +1,4 @@
-"""COCO-Text files: what comes out of good ones, and what is said of bad ones."""
+"""COCO-Text files: what good ones give, and the errors of bad ones."""
 
 import json
 from functools import partial
@@ -87,7 +87,7 @@ def test_all_words_can_be_kept(tmp_path):
     dataset = read_cocotext(*write(tmp_path, GOOD), "train", ignore_illegible=False, least_area=0)
     assert len(dataset.sample(0).objects) == 4
     assert len(dataset.sample(0).ignored) == 0
-    assert len(dataset.notes) == 2  # what lies outside its picture, and the absent picture
+    assert len(dataset.notes) == 2  # the box outside its picture, and the absent picture
 
 
 @given(box=st.tuples(*[st.integers(-40, 80)] * 2, *[st.integers(0, 90)] * 2), share=st.sampled_from([0.001, 0.25, 1]))

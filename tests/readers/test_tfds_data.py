@@ -1,4 +1,4 @@
-"""Data sets that TFDS keeps: as they were before, and as TFDS itself prepares them; and what is said of bad ones."""
+"""TFDS data sets: written here, prepared by TFDS itself, and damaged."""
 
 import pickle
 import shutil
@@ -30,14 +30,14 @@ def picture(folder, name, hw=(40, 60), seed=0, **options):
 
 
 def coco_toml(folder, pictures, boxes):
-    """A TOML file of pictures that lie in the same folder, [train] and [val] alike."""
+    """A TOML file whose [train] and [val] are the same pictures, in the same folder."""
     write_json(folder / "boxes.json", coco(pictures, boxes, ("dog", "cat")))
     return write_toml(folder / "my-data.toml", dict.fromkeys(("train", "val"), "boxes.json"), ".")
 
 
 @pytest.fixture
 def toml(tmp_path):
-    """Five pictures of different kinds, among them one that EXIF turns, one without objects, and a crowd."""
+    """Five different pictures, among them one with an EXIF rotation, one without objects, and one with a crowd."""
     turned = Image.Exif()
     turned[0x0112] = 6
     sizes = {"a.png": (40, 60), "b.jpg": (60, 40), "sub/c.jpg": (33, 47), "d.png": (50, 50), "é.bmp": (20, 70)}
@@ -56,7 +56,7 @@ def toml(tmp_path):
 
 
 def prepared(toml, folder, **options):
-    """The same data set as TFDS keeps it; its name for --data."""
+    """Converts a data set to TFDS. Returns its name for --data."""
     return f"tfds:{write_tfds(str(toml), folder, **options).folder}"
 
 
@@ -180,7 +180,7 @@ VOC |= {"is_truncated": np.bool_, "is_difficult": np.bool_}
 
 
 def tfds_builder(folder, objects, examples, features=None, splits=("train", "validation", "test"), **options):
-    """Prepares pictures by TFDS's own builder; `examples` are lists of objects. Returns the folder."""
+    """Prepares pictures with TFDS's own builder; `examples` are lists of objects. Returns the folder."""
 
     class Own(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         name, VERSION, pkg_dir_path = "own", tfds.core.Version("1.1.0"), folder
@@ -360,7 +360,7 @@ def test_an_empty_split(folder):
         open_train_and_val(f"tfds:{folder}")
 
 
-def test_classes_without_names_are_said(folder):
+def test_classes_without_names_are_noted(folder):
     (folder / "objects-label.labels.txt").unlink()
     dataset = open_dataset(f"tfds:{folder}", "train")
     assert dataset.classes == ("0", "1")

@@ -1,4 +1,4 @@
-"""Pascal VOC folders: what comes out of good ones, and what is said of bad ones."""
+"""Pascal VOC folders: what good ones give, and the errors of bad ones."""
 
 from pathlib import Path
 
@@ -136,6 +136,6 @@ def test_bccd():
     assert dataset.classes == splits["val"].classes == ("Platelets", "RBC", "WBC")
     rows = np.concatenate([sample.objects for sample in dataset.samples])
     np.testing.assert_array_equal(np.bincount(rows[:, 4].astype(int)), [292, 3350, 301])
-    assert (rows[:, 2:4] == 1).all(axis=1).sum() == 2  # two boxes of one pixel, slips of the annotator's hand
+    assert (rows[:, 2:4] == 1).all(axis=1).sum() == 2  # two boxes of one pixel, mistakes of the annotators
     assert dataset.notes == ()
     assert dataset.picture(0).shape == (480, 640, 3)

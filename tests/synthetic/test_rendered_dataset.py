@@ -1,4 +1,4 @@
-"""What holds of both built-in data sets: so many scenes, the same ones every time, and no others."""
+"""What holds for both built-in data sets: the number of scenes, and the same scenes every time."""
 
 from itertools import product
 
@@ -60,7 +60,7 @@ def test_an_index_outside_is_refused(kind, what, index):
 
 
 @both
-def test_a_scene_is_the_same_whenever_and_in_whatever_order_it_is_asked_for(kind):
+def test_a_scene_is_the_same_in_any_order_of_access(kind):
     first, second = kind(count=4), kind(count=9)
     pictures = [first.picture(i) for i in range(4)]
     samples = [first.sample(i) for i in range(4)]

@@ -1,4 +1,4 @@
-"""Rendered words: boxes that are tight, words that can be read, and files of them."""
+"""Rendered words: tight boxes, legible words, and the files that hold them."""
 
 import json
 
@@ -40,7 +40,7 @@ def seen(block, size):
 
 
 def ink_of(word, block):
-    """The block's ink without that of all other words."""
+    """The ink of one word of the block."""
     flat = project(np.linalg.inv(block.matrix), word.quad)
     (left, top), (right, bottom) = np.rint([flat.min(axis=0), flat.max(axis=0)]).astype(int)
     ink = np.zeros_like(block.ink)
@@ -86,7 +86,7 @@ def test_boxes_are_tight_about_the_ink_in_the_picture(size):
                 if block.outlined or not inside:  # of a word cut by the frame the ink may end before its outline does
                     continue
                 alone = seen(block._replace(ink=ink_of(word, block)), size)
-                if alone.max() < 2 * VISIBLE:  # too thin or too far away for its edge to be found to a pixel
+                if alone.max() < 2 * VISIBLE:  # too thin or too small to locate its edge to a pixel
                     continue
                 errors.append(np.abs(extremes(alone > VISIBLE / 2) - edges(word.box)))
     assert len(errors) > 100
@@ -128,7 +128,7 @@ def test_blocks_do_not_overlap():
 
 
 def test_words_stand_out():
-    """Ink differs in brightness from what was there before it, though light and noise come after."""
+    """Ink differs in brightness from its background, before light and noise are added."""
     faint, total = 0, 0
     for seed, blocks in enumerate(scenes((256, 256), 40)):
         for block in blocks:
@@ -151,7 +151,7 @@ def test_scenes_are_varied():
     assert (counts > 15).mean() > 0.2  # pages
     assert ((counts > 0) & (counts < 8)).mean() > 0.2  # signs
     assert (counts == 0).mean() < 0.05
-    assert counts.max() <= 100  # as many as average precision counts
+    assert counts.max() <= 100  # the number that average precision counts
     assert 0.1 < np.mean([word.handwritten for word in words]) < 0.4
     assert np.percentile([word.box[2] for word in words], [5, 95]).tolist() == pytest.approx([7, 30], rel=0.4)
 

@@ -1,4 +1,4 @@
-"""The rendered shapes: boxes that are right and objects that can be seen."""
+"""The rendered shapes: correct boxes and visible objects."""
 
 import numpy as np
 import pytest
@@ -58,7 +58,7 @@ def test_a_drawn_shape_fills_its_box(size):
             box = edges(clipped_box(shape, size))
             beyond = (extremes(change > 0) - box) * (-1, -1, 1, 1)
             assert (beyond < 1).all()
-            # Where a shape sticks out its extreme may lie outside too, and its clipped box be larger than what is seen.
+            # If a shape reaches beyond the picture, its clipped box may be larger than its visible part.
             if (shape.outline >= 0).all() and (shape.outline <= size[::-1]).all():
                 short = (extremes(change > 0.15 * change.max()) - box) * (1, 1, -1, -1)
                 assert (short <= 1).all()
@@ -76,7 +76,7 @@ def test_a_shape_is_drawn_at_its_pixels_and_not_half_a_pixel_beside():
 
 
 def test_pictures_show_what_the_samples_say(monkeypatch):
-    """Outside the boxes, a picture is what it would be without any shape."""
+    """Outside the boxes a picture is the same as without any shape."""
     monkeypatch.setattr(shape_look, "camera", lambda picture, random: picture)
     dataset = ShapesDataset(count=25)
     pictures = [dataset.picture(i) for i in range(25)]
@@ -134,7 +134,7 @@ def test_scenes_are_varied():
     assert 0.005 < at_border.mean() < 0.3
 
 
-def test_shapes_stand_out_against_what_is_behind_them():
+def test_shapes_stand_out_against_their_background():
     behind = np.random.default_rng(0).uniform(90, 160, (24, 3)).astype(np.float32)
     for seed in range(30):
         colour = shape_look._colour_against(np.random.default_rng(seed), behind)

@@ -1,4 +1,4 @@
-"""Which checkpoints are kept, and which one is gone on from, whatever the backend."""
+"""Which checkpoints are kept, and which one a run resumes from, with any backend."""
 
 import json
 import re
@@ -46,7 +46,7 @@ def save(folder, step, state="good", lines=0, ap=None):
 
 
 def best_of(scores):
-    """The naive way: the last of the steps that nobody surpasses."""
+    """The naive way: the last of the steps with the highest score."""
     rated = {step: ap for step, ap in scores.items() if ap is not None}
     return {max(step for step, ap in rated.items() if ap == max(rated.values()))} if rated else set()
 
@@ -106,7 +106,7 @@ def test_in_place_of_a_damaged_one_the_last_good_one_is_restored(folder, damage)
     assert folder.restore("", SETTINGS, pytest.fail)[:2] == (20, "again")
 
 
-def test_if_all_are_damaged_it_is_refused_and_nothing_is_removed(folder):
+def test_if_all_are_damaged_resuming_is_refused_and_nothing_removed(folder):
     save(folder, 10, "bad")
     save(folder, 20, "bad")
     told = []
@@ -160,7 +160,7 @@ def test_other_settings_are_named(folder):
     assert str(error.value).startswith(f"{folder.path}: step 10: was started with different settings: {listed}; ")
 
 
-def test_what_changes_nothing_may_differ(tmp_path):
+def test_settings_that_change_no_result_may_differ(tmp_path):
     free = {"out": "here", "overwrite": True, "resume": False, "checkpoint_every": 3}
     require_same_settings(SETTINGS | free, SETTINGS | {"resume": True, "pretrained": None}, tmp_path)
 

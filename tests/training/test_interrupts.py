@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C, from outside of a process and from within."""
+"""SIGTERM and Ctrl-C, sent to a process from outside and from within."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ def wait_for_signal(stop):
 
 
 @SIGNALS
-def test_a_signal_is_met_where_it_is_asked_for(number):
+def test_a_signal_takes_effect_at_the_next_check(number):
     before = signal.getsignal(number)
     with stoppable() as stop:
         stop.check()
@@ -66,11 +66,11 @@ import time
 from centernet.training.signals import stoppable
 with stoppable():
     print("ready", flush=True)
-    time.sleep(60)  # goes on after a signal, as a compilation does
+    time.sleep(60)  # continues after a signal, as a compilation does
 """
 
 
-def test_a_second_ctrl_c_leaves_at_once_and_a_second_sigterm_does_not():
+def test_a_second_ctrl_c_quits_at_once_and_a_second_sigterm_does_not():
     command = [sys.executable, "-c", BUSY]
     data = Path(__file__).parents[2] / "data"
     environment = os.environ | {"PYTHONPATH": str(data)}

@@ -1,4 +1,4 @@
-"""`centernet train` in two processes: one run, of which the first alone says and writes something."""
+"""`centernet train` in two processes: one run, and only the first process prints and writes."""
 
 import signal
 
@@ -27,7 +27,7 @@ import jax
 from centernet_data.synthetic.shapes import ShapesDataset
 ShapesDataset.default_counts = {"train": 4000, "val": 5}
 jax.config.update("jax_num_cpu_devices", 2)
-jax.config.update("jax_disable_most_optimizations", True)  # compiled sooner; what is shown here is no speed
+jax.config.update("jax_disable_most_optimizations", True)  # compiles faster; speed does not matter here
 from centernet.cli import main
 sys.exit(main(sys.argv[1:]))
 """
@@ -79,23 +79,23 @@ def whole(tmp_path_factory, start):
 def test_two_processes_train_as_one(tmp_path, start_two, whole):
     (said, _), (nothing, _) = finish(*start_two(tmp_path))
     assert "the run is in" in said
-    # JAX's own, of CPUs; two threads may say it in one line.
+    # JAX's own messages about CPUs; two threads may print into one line.
     assert [line for line in nothing.splitlines() if "Gloo" not in line and "peer ranks" not in line] == []
     ours, expected = metrics(tmp_path), metrics(whole)
     assert [(line["step"], line["epoch"]) for line in ours] == [(line["step"], line["epoch"]) for line in expected]
-    for name in ("heatmap", "offset", "size", "learning_rate"):  # later steps part by float32's rounding
+    for name in ("heatmap", "offset", "size", "learning_rate"):  # later steps differ by float32's rounding
         np.testing.assert_allclose(ours[0][name], expected[0][name], rtol=1e-5)
     assert ours[-1].keys() == expected[-1].keys()
     names = sorted(path.name for path in (whole / "run").iterdir())
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == names
 
 
-def test_one_signal_stops_both_after_the_same_step_and_they_go_on(tmp_path, start_two):
+def test_one_signal_stops_both_after_the_same_step_and_they_resume(tmp_path, start_two):
     processes = start_two(tmp_path, script=STOPS_AFTER_3_STEPS + SCENES)  # the second process signals itself
     outputs = finish(*processes, status=128 + signal.SIGTERM)
     assert "stopped and saved" in outputs[0][1]
     before = metrics(tmp_path)
-    assert len(before) in (3, 4)  # it may arrive while they ask each other, and is met after the next step then
+    assert len(before) in (3, 4)  # it may arrive while they communicate, and then takes effect after the next step
     finish(*start_two(tmp_path, "--resume"))
     after = metrics(tmp_path)
     assert after[: len(before)] == before

@@ -1,4 +1,4 @@
-"""A run that was stopped, killed or robbed of its newest checkpoint ends as one that nobody disturbed."""
+"""A run that is stopped, killed or loses its newest checkpoint ends with the results of an undisturbed run."""
 
 import contextlib
 import io
@@ -41,7 +41,7 @@ def data(tmp_path_factory):
 
 
 def train(data, out, backend, *more):
-    """The status of a run, and what it prints to stdout and to stderr."""
+    """The status of a run, its stdout and its stderr."""
     arguments = ["train", "--data", data, "--out", out, "--backend", backend, *SIX_STEPS, *more]
     with contextlib.redirect_stdout(io.StringIO()) as output, contextlib.redirect_stderr(io.StringIO()) as error:
         status = main([str(argument) for argument in arguments])
@@ -59,7 +59,7 @@ def references(data, tmp_path_factory):
 
 @pytest.fixture
 def at_step(monkeypatch):
-    """Has something done after a step, before its line of metrics is written."""
+    """Arranges for a function to be called after a step, before its line of metrics is written."""
 
     def arrange(step, act):
         def append(folder, line, original=RunFolder.append_metrics):
@@ -73,12 +73,12 @@ def at_step(monkeypatch):
 
 
 def send(number):
-    """Sends a signal to this process, and leaves it the time to arrive."""
+    """Sends a signal to this process, and waits for it to arrive."""
     os.kill(os.getpid(), number)
     time.sleep(0.05)
 
 
-def test_whatever_befalls_a_run_it_ends_as_an_undisturbed_one(
+def test_a_run_that_is_stopped_again_and_again_ends_as_an_undisturbed_one(
     data, references, tmp_path, at_step, monkeypatch, backend
 ):
     out = tmp_path / "my run"
@@ -137,7 +137,7 @@ def test_without_a_checkpoint_it_starts_from_the_beginning(data, references, tmp
         assert (status, error) == (2, "centernet: a mishap\n")
         assert text.format(out) in output
         assert len(metrics_of(out)) == 1, step
-    (out / ".77-model.safetensors").touch()  # as a killed process would leave it
+    (out / ".77-model.safetensors").touch()  # as a killed process leaves it
     monkeypatch.undo()
     assert train(data, out, "torch", "--resume")[0] == 0
     assert differences(out, references["torch"]) == []
@@ -158,7 +158,7 @@ def truncate(path):
         (lambda out: (out / "metrics.jsonl").write_text("{}\n"), (), "metrics.jsonl: has fewer than the 6 lines"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_gone_on_with_is_refused(data, references, tmp_path, change, more, message):
+def test_runs_that_cannot_be_resumed_are_refused(data, references, tmp_path, change, more, message):
     out = tmp_path / "run"
     shutil.copytree(references["torch"], out)
     change(out)
@@ -197,7 +197,7 @@ def kernel_of(backend, state):
 
 @contextlib.contextmanager
 def no_room():
-    """No file may grow beyond a few bytes: what a full disk does, with another number."""
+    """No file may grow beyond a few bytes: like a full disk, with another errno."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (5000, before[1]))
     try:

@@ -1,4 +1,4 @@
-"""What a run lets be seen of itself while it goes on: where its time goes, what TensorBoard shows, and its curves."""
+"""What can be seen of a run while it trains: where its time goes, TensorBoard, and the curves."""
 
 import errno
 import io
@@ -49,7 +49,7 @@ def train(data, out, *more):
     return main(["train", "--data", str(data), "--out", str(out), *TINY, *more])
 
 
-def test_a_step_waits_and_computes_and_what_is_between_steps_counts_as_neither(data, tmp_path, monkeypatch):
+def test_time_between_steps_counts_neither_as_waiting_nor_as_computing(data, tmp_path, monkeypatch):
     clock = SimpleNamespace(now=0.0)
 
     def taking(seconds, function):
@@ -82,7 +82,7 @@ def assert_shown(out):
         pictures = series.pop("predictions")
         found = {tag.partition("/")[2]: own for tag, own in series.items()}
         assert found.keys() == numbers.keys()
-        if preempting:  # the first step after a return has none, and there it keeps the one from before
+        if preempting:  # the first step after resuming has none, so the older one stays
             del found["images_per_second"]
         for name in found:
             np.testing.assert_allclose(found[name], numbers[name], rtol=1e-6, err_msg=name)
@@ -109,9 +109,9 @@ def test_tensorboard_shows_what_metrics_jsonl_has_and_pictures(undisturbed):
 
 
 @pytest.mark.parametrize("first", [("--tensorboard",), ()], ids=["from the first", "later"])
-def test_a_run_that_goes_on_shows_no_gap_and_no_repeat(data, undisturbed, tmp_path, monkeypatch, first):
-    """It fails after its third step, which TensorBoard has then; the checkpoint is of the second. The one that killed
-    runs show is with test_resume.py."""
+def test_a_resumed_run_shows_no_gap_and_no_repeat(data, undisturbed, tmp_path, monkeypatch, first):
+    """It fails after its third step, which TensorBoard already has; the checkpoint is from the second. test_resume.py
+    does the same with killed runs."""
     out, advance = tmp_path / "run", loop.Run.advance
 
     def advance_and_fail(run, state, line):
@@ -139,7 +139,7 @@ def test_without_tensorboardx_it_is_one_line(data, tmp_path, monkeypatch, capsys
 
 
 def test_a_full_disk_ends_the_run_in_one_line(data, tmp_path, monkeypatch, capsys):
-    """And does not make it wait for ever."""
+    """And it does not hang."""
 
     def no_room(writer):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -175,7 +175,7 @@ def test_a_run_that_is_stopped_leaves_its_curves(data, tmp_path, capsys):
 
 
 @pytest.mark.usefixtures("stopped_in_the_second_step")
-def test_curves_that_cannot_be_drawn_do_not_hide_how_to_go_on(data, tmp_path, monkeypatch, capsys):
+def test_curves_that_cannot_be_drawn_do_not_hide_how_to_resume(data, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(loop, "save_curves", lambda *_: json.loads("no curves"))
     assert train(data, tmp_path / "run") == 143
     said = capsys.readouterr()

@@ -9,7 +9,7 @@ from helpers import oracles
 
 
 def random_points(seed, levels, hw=(8, 12), classes=3, dtype=np.float64):
-    """Points whose class scores take `levels` values only, so that there are plateaus and ties."""
+    """Points whose class scores take only `levels` values, so that there are plateaus and ties."""
     rng = np.random.default_rng(seed)
     points = rng.uniform(0, 1, (2, *hw, classes + 4))
     points[..., :classes] = rng.integers(0, levels, (2, *hw, classes)) / levels

@@ -1,4 +1,4 @@
-"""A detector whose network computes in bfloat16: near the float32 one, with boxes that lie where float32 has them."""
+"""A detector whose network computes in bfloat16: close to the float32 one, with boxes placed in float32."""
 
 from dataclasses import replace
 
@@ -13,7 +13,9 @@ from centernet_data.contract.precision import require_precision
 from helpers.parity_cases import SMALL, random_model
 from helpers.twins import WRONG
 
-CONFIG = replace(SMALL, image_size=(288, 32))  # 72 cells high: from the 65th on their centres are no bfloat16 numbers
+CONFIG = replace(
+    SMALL, image_size=(288, 32)
+)  # 72 cells high: from the 65th on, bfloat16 cannot represent their centres
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, *CONFIG.image_size, 3), np.uint8)
 
 
@@ -24,7 +26,7 @@ def model(tmp_path_factory):
 
 
 @pytest.mark.parametrize("flip_test", [False, True], ids=["plain", "flip test"])
-def test_its_heatmap_is_near_that_of_float32_and_not_the_same(twin, model, flip_test):
+def test_its_heatmap_is_close_to_that_of_float32_but_not_equal(twin, model, flip_test):
     narrow, wide = (
         twin.package.load(model, flip_test, precision).heatmap(IMAGES) for precision in ("bfloat16", "float32")
     )

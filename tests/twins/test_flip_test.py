@@ -32,7 +32,7 @@ def mirrored(picture):
 
 
 def pairs_of(detector):
-    """For some pictures what is found in them, best first, with that in their mirror images, turned back."""
+    """For each picture its detections, best first, and those of its mirror image, mirrored back."""
     for picture, found, other in zip(
         PICTURES, detector(PICTURES, 0.0), detector([*map(mirrored, PICTURES)], 0.0), strict=True
     ):

@@ -86,7 +86,7 @@ def test_two_objects_in_one_cell_both_count(twin):
 
 
 def test_mean_over_the_batch_is_the_authors_loss(twin):
-    """The authors divide sums over the whole batch by counts over the whole batch; by image it would differ."""
+    """The authors divide sums over the whole batch by counts over the whole batch; per image it would differ."""
     points, objects = case(7)
     by_batch, _ = twin.loss(points, objects)
     by_image, _ = twin.loss(points, objects, normalization="image")

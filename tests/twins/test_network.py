@@ -1,4 +1,4 @@
-"""The layers: against plain forms, against the other framework, and at their edges."""
+"""The layers: compared with plain forms and with the other framework, and their edge cases."""
 
 import jax
 import jax.numpy as jnp

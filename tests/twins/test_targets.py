@@ -1,4 +1,4 @@
-"""Objects to points, in both backends: against the oracles, at golden values and at the edges."""
+"""Objects to points, in both backends: the oracles, golden values and edge cases."""
 
 import numpy as np
 import pytest

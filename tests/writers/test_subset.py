@@ -1,4 +1,4 @@
-"""Cutting data sets small: what is kept, what is drawn, and that nothing there is touched."""
+"""Cutting subsets: what is kept, what is drawn at random, and that the source is not changed."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ TOML = 'format = "coco"\nclasses = ["blue"]\n[{split}]\nimages = "images"\nannot
 
 
 def make_data(folder, split="train"):
-    """Ten pictures with one box each, half of them in a folder of their own; the path of data.toml."""
+    """Writes ten pictures with one box each, half of them in a subfolder. Returns the path of data.toml."""
     (folder / "images/sub").mkdir(parents=True)
     names = [f"sub/{n}.png" if n % 2 else f"{n}.png" for n in range(10)]
     for n, name in enumerate(names):
@@ -111,7 +111,7 @@ def test_shapes_become_coco(tmp_path):
         np.testing.assert_array_equal(after.picture(index), before.picture(number))
 
 
-def test_pictures_without_files_are_written_into_the_folder_whatever_they_are_called(tmp_path, monkeypatch):
+def test_pictures_without_files_are_written_into_the_folder_under_any_name(tmp_path, monkeypatch):
     names = ("a.jpg", "../b.jpg", str(tmp_path / "c.jpg"), "sub/d", "e")
     dataset = Plain((((9, 9, 4, 4, 0, 1),),) * 5, names=names)
     monkeypatch.setattr("centernet_data.writers.coco.open_dataset", lambda data, split: dataset)
@@ -150,7 +150,7 @@ def spoil_json(change):
         (lambda folder: (folder / "new/few").mkdir(parents=True), ("--count", 2), "few: already exists; choose"),
     ],
 )
-def test_what_is_refused_leaves_nothing_behind(tmp_path, monkeypatch, capsys, spoil, options, message):
+def test_refused_subsets_leave_no_files(tmp_path, monkeypatch, capsys, spoil, options, message):
     data = make_data(tmp_path)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "ids.txt").write_text("7\n14\n")
@@ -179,7 +179,7 @@ def test_bad_options_are_refused(tmp_path, capsys, options, message):
 
 
 def test_tiny_coco_is_what_its_list_of_ids_cuts_out(tiny_coco, tmp_path):
-    """Out of a larger data set: TinyCoco itself, with some more pictures around its own."""
+    """The larger data set is TinyCoco with more pictures between its own."""
     content = json.loads((tiny_coco / "instances.json").read_text())
     (tmp_path / "images").symlink_to(tiny_coco / "images")
     more = [{**content["images"][n], "id": -1 - n} for n in range(3)]
