@@ -6,13 +6,13 @@ Paper: section 3 (targets) and section 4, "From points to bounding boxes" (decod
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from centernet_data.contract.recipe import Targets
+from centernet_data.contract.targets import Targets, check_target_options
 
 
 class Cells(NamedTuple):
@@ -117,14 +117,6 @@ def objects_to_points(
     return jnp.concatenate([heatmap, dense], axis=-1)
 
 
-def check_options(targets: Targets, smooth_kernel_size: int) -> None:
-    """Raises ValueError for options that no targets are drawn with."""
-    if targets not in get_args(Targets):
-        raise ValueError(f"targets must be one of {', '.join(get_args(Targets))}, not {targets!r}")
-    if smooth_kernel_size < 0 or (smooth_kernel_size and smooth_kernel_size % 2 == 0):
-        raise ValueError(f"smooth_kernel_size must be 0 or odd, not {smooth_kernel_size}")
-
-
 @dataclass(frozen=True)
 class ObjectsToPoints:
     """`objects_to_points` with its options as fields. `hw` is the grid: one number for a square, or (H/4, W/4)."""
@@ -135,7 +127,7 @@ class ObjectsToPoints:
     targets: Targets = "fixed"
 
     def __post_init__(self):
-        check_options(self.targets, self.smooth_kernel_size)
+        check_target_options(self.targets, self.smooth_kernel_size)
 
     @property
     def grid(self) -> tuple[int, int]:

@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from centernet_data.contract.recipe import Normalization, Targets
-from centernet_jax.convert import Cells, ObjectsToPoints, check_options, draw_heatmap, objects_to_cells
+from centernet_data.contract.recipe import Normalization
+from centernet_data.contract.targets import Targets, check_grid, check_target_options
+from centernet_jax.convert import Cells, ObjectsToPoints, draw_heatmap, objects_to_cells
 from centernet_jax.network import scale_objects
 
 
@@ -42,16 +43,6 @@ def logit(probability: Float[Array, "..."]) -> Float[Array, "..."]:
     return jnp.log(probability) - jnp.log1p(-probability)
 
 
-def check_grid(options: ObjectsToPoints, hw: tuple[int, int], num_classes: int) -> None:
-    """Raises ValueError if the options are of another grid or number of classes than the points."""
-    wanted = options.grid
-    if wanted != hw or options.num_classes != num_classes:
-        raise ValueError(
-            f"the targets have {wanted[0]} x {wanted[1]} cells and {options.num_classes} classes, but the points have "
-            f"{hw[0]} x {hw[1]} cells and {num_classes} classes; give hw={hw} and num_classes={num_classes}"
-        )
-
-
 @dataclass(frozen=True)
 class CenterNetLoss:
     """(points, objects in pixels) to [B, 3]: heatmap, offset and size loss of each image, already weighted.
@@ -77,7 +68,7 @@ class CenterNetLoss:
     def __post_init__(self):
         if self.normalization not in get_args(Normalization):
             raise ValueError(f"normalization must be batch or image, not {self.normalization!r}")
-        check_options(self.targets, self.smooth_kernel_size)
+        check_target_options(self.targets, self.smooth_kernel_size)
 
     def __call__(self, points: Float[Array, "b h w p"], objects: Float[Array, "b n 6"]) -> Float[Array, "b 3"]:
         # The wider of the two precisions, so that bfloat16 points keep float32 targets and sums.
@@ -104,7 +95,7 @@ class CenterNetLoss:
             self.smooth_kernel_size,
             self.targets,
         )
-        check_grid(given, hw, num_classes)
+        check_grid(given.grid, given.num_classes, hw, num_classes)
         return given
 
     def _normalize(

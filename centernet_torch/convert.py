@@ -5,13 +5,13 @@ class, confidence), pixels divided by 4. Real rows have confidence 1, padding ro
 Paper: section 3 (targets) and section 4, "From points to bounding boxes" (decoding).
 """
 
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from centernet_data.contract.recipe import Targets
+from centernet_data.contract.targets import Targets, check_target_options
 
 
 class Cells(NamedTuple):
@@ -117,14 +117,6 @@ def objects_to_points(
     return torch.cat([heatmap, dense], dim=1)
 
 
-def check_options(targets: Targets, smooth_kernel_size: int) -> None:
-    """Raises ValueError for options that no targets are drawn with."""
-    if targets not in get_args(Targets):
-        raise ValueError(f"targets must be one of {', '.join(get_args(Targets))}, not {targets!r}")
-    if smooth_kernel_size < 0 or (smooth_kernel_size and smooth_kernel_size % 2 == 0):
-        raise ValueError(f"smooth_kernel_size must be 0 or odd, not {smooth_kernel_size}")
-
-
 class ObjectsToPoints(nn.Module):
     """`objects_to_points` with its options as fields. `hw` is the grid: one number for a square, or (H/4, W/4)."""
 
@@ -136,7 +128,7 @@ class ObjectsToPoints(nn.Module):
         targets: Targets = "fixed",
     ):
         super().__init__()
-        check_options(targets, smooth_kernel_size)
+        check_target_options(targets, smooth_kernel_size)
         self.hw, self.num_classes = hw, num_classes
         self.smooth_kernel_size = smooth_kernel_size
         self.targets: Targets = targets

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from centernet_data.contract.recipe import Normalization, Targets
-from centernet_torch.convert import Cells, ObjectsToPoints, check_options, draw_heatmap, objects_to_cells
+from centernet_data.contract.recipe import Normalization
+from centernet_data.contract.targets import Targets, check_grid, check_target_options
+from centernet_torch.convert import Cells, ObjectsToPoints, draw_heatmap, objects_to_cells
 from centernet_torch.network import scale_objects
 
 
@@ -41,16 +42,6 @@ def logit(probability: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     return probability.log() - (-probability).log1p()
 
 
-def check_grid(options: ObjectsToPoints, hw: tuple[int, int], num_classes: int) -> None:
-    """Raises ValueError if the options are of another grid or number of classes than the points."""
-    wanted = options.grid
-    if wanted != hw or options.num_classes != num_classes:
-        raise ValueError(
-            f"the targets have {wanted[0]} x {wanted[1]} cells and {options.num_classes} classes, but the points have "
-            f"{hw[0]} x {hw[1]} cells and {num_classes} classes; give hw={hw} and num_classes={num_classes}"
-        )
-
-
 class CenterNetLoss(nn.Module):
     """(points, objects in pixels) to [B, 3]: heatmap, offset and size loss of each image, already weighted.
 
@@ -77,7 +68,7 @@ class CenterNetLoss(nn.Module):
         super().__init__()
         if normalization not in get_args(Normalization):
             raise ValueError(f"normalization must be batch or image, not {normalization!r}")
-        check_options(targets, smooth_kernel_size)
+        check_target_options(targets, smooth_kernel_size)
         self.l_size_lambda, self.l_offset_lambda = l_size_lambda, l_offset_lambda
         self.r_scale, self.obj_to_points = r_scale, obj_to_points
         self.normalization, self.from_logits = normalization, from_logits
@@ -108,7 +99,7 @@ class CenterNetLoss(nn.Module):
             self.smooth_kernel_size,
             self.targets,
         )
-        check_grid(given, hw, num_classes)
+        check_grid(given.grid, given.num_classes, hw, num_classes)
         return given
 
     def _normalize(

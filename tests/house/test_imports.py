@@ -144,12 +144,13 @@ JAX_ONLY = {
         "replicate",
         "shard_batch",
     },
-    "weights.py": {
+    "network.py": {"apply"},  # calls a Flax module; a torch module is called as it is
+    "weights.py": {  # there the variables have torch's names and layouts already
         "torch_name",
         "to_torch",
         "to_flax",
         "dtype_of",
-    },  # there the variables have torch's names and layouts already
+    },
 }
 TORCH_ONLY = {
     "backbone.py": {

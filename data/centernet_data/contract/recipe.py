@@ -6,9 +6,9 @@ from typing import Literal, get_args
 
 from centernet_data.contract.checks import require
 from centernet_data.contract.precision import Precision, require_precision
+from centernet_data.contract.targets import Targets
 
 Schedule = Literal["cosine", "drops"]
-Targets = Literal["adaptive", "exact", "fixed"]
 Normalization = Literal["batch", "image"]
 LOSSES = ("heatmap", "offset", "size")  # in the order in which `CenterNetLoss` returns them
 
