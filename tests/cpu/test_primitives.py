@@ -102,17 +102,28 @@ def test_max_pool_sends_its_gradient_back_through_what_xla_computes_twice():
             np.testing.assert_allclose(ours, expected, rtol=1e-9, atol=1e-9)
 
 
-SIDES = st.integers(1, 11)
-
-
-@given(st.integers(1, 3), SIDES, SIDES, st.sampled_from([(1, 1), (3, 5), (4, 2)]), st.sampled_from([2, 4]))
-@settings(max_examples=40, deadline=None)
-def test_winograds_form_equals_the_plain_one_with_its_gradients(batch, h, w, channels, m):
+def assert_winograd_equals_the_plain_form(batch, h, w, channels, m):
     with jax.enable_x64(True):
         x, kernel = jnp.asarray(random(batch, h, w, channels[0])), jnp.asarray(random(3, 3, *channels, seed=1))
         forms = partial(winograd_conv, m=m), plain_conv
         for ours, theirs in zip(*(with_gradients(f, x, kernel) for f in forms), strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("hw", [(1, 1), (4, 3), (5, 11), (8, 8)])
+@pytest.mark.parametrize("m", [2, 4])
+def test_winograds_form_equals_the_plain_one_with_its_gradients(hw, m):
+    assert_winograd_equals_the_plain_form(2, *hw, (3, 5), m)
+
+
+SIDES = st.integers(1, 11)
+
+
+@pytest.mark.slow
+@given(st.integers(1, 3), SIDES, SIDES, st.sampled_from([(1, 1), (3, 5), (4, 2)]), st.sampled_from([2, 4]))
+@settings(max_examples=40, deadline=None)
+def test_winograds_form_equals_the_plain_one_for_any_size(batch, h, w, channels, m):
+    assert_winograd_equals_the_plain_form(batch, h, w, channels, m)
 
 
 # A convolution of each kind that the network has at some size: by 4 x 4 tiles, by 2 x 2, and plain.

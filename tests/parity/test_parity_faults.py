@@ -6,6 +6,7 @@ through the whole comparison, where no earlier stage may differ. A fault in JAX 
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -45,45 +46,51 @@ def test_without_a_fault_every_stage_agrees():
     assert {fault.stage for fault in FAULTS} <= {one.stage for one in found}
 
 
+class Pairs(NamedTuple):
+    """Made without a fault. After its step, `trained` has running statistics and an average that are not fresh."""
+
+    fresh: Pair
+    trained: Pair
+
+
 @pytest.fixture(scope="module")
-def trained():
-    """A pair after one step in JAX: its running statistics and its average differ from the fresh ones."""
+def pairs():
     with numerics("float64"):
-        pair = fresh_pair()
-        state = parity.train(pair, make_batches()[:1])[0].jax
-        return Pair(SMALL, state, to_torch_state(state, SMALL))
+        fresh = fresh_pair()
+        state = parity.train(fresh, make_batches()[:1])[0].jax
+        return Pairs(fresh, Pair(SMALL, state, to_torch_state(state, SMALL)))
 
 
-def compare_forward(trained):
-    return parity.compare_forward(fresh_pair(), make_batches()[0]["image"], True, EXACT.forward)
+def compare_forward(pairs):
+    return parity.compare_forward(pairs.fresh, make_batches()[0]["image"], True, EXACT.forward)
 
 
-def compare_targets(trained):
-    return parity.compare_targets(fresh_pair(), make_batches()[0]["objects"], EXACT.forward)
+def compare_targets(pairs):
+    return parity.compare_targets(pairs.fresh, make_batches()[0]["objects"], EXACT.forward)
 
 
-def compare_gradients(trained):
-    return parity.compare_gradients(fresh_pair(), make_batches()[0], EXACT)
+def compare_gradients(pairs):
+    return parity.compare_gradients(pairs.fresh, make_batches()[0], EXACT)
 
 
-def compare_learning_rates(trained):
+def compare_learning_rates(pairs):
     return parity.compare_learning_rates(RECIPE)
 
 
-def compare_first_step(trained):
+def compare_first_step(pairs):  # of a new pair: the fault may be in its optimizer
     return parity.compare_trained(*parity.train(fresh_pair(), make_batches()[:1]), EXACT.step, "step 1")
 
 
-def compare_second_step(trained):
+def compare_second_step(pairs):
     return parity.compare_trained(*parity.train(fresh_pair(), make_batches()), EXACT.training, "step 2")
 
 
-def compare_decoding(trained):
+def compare_decoding(pairs):
     return parity.compare_decoding(SMALL.image_size, len(SMALL.classes), "float64")
 
 
-def compare_detections(trained):
-    return parity.compare_detections(trained, PICTURES, EXACT.forward)
+def compare_detections(pairs):
+    return parity.compare_detections(pairs.trained, PICTURES, EXACT.forward)
 
 
 # The comparison that a stage belongs to, by the stage's name.
@@ -99,15 +106,15 @@ COMPARISONS = {
 }
 
 
-def differences_of(stage, trained) -> Iterator:
+def differences_of(stage, pairs) -> Iterator:
     (compare,) = (function for pattern, function in COMPARISONS.items() if re.fullmatch(pattern, stage))
-    return compare(trained)
+    return compare(pairs)
 
 
 @pytest.mark.parametrize("fault", [f for f in FAULTS if f.module.startswith(TORCH)], ids=lambda fault: fault.name)
-def test_the_comparison_of_its_own_stage_catches_a_fault(fault, trained):
+def test_the_comparison_of_its_own_stage_catches_a_fault(fault, pairs):
     with numerics("float64"), planted(fault):
-        assert_caught(fault, differences_of(fault.stage, trained))
+        assert_caught(fault, differences_of(fault.stage, pairs))
 
 
 def assert_caught(fault, differences):
