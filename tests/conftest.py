@@ -23,6 +23,7 @@ SHARED = Path(__file__).parents[2] / "shared" / "data"
 MEMORY_OF_A_WORKER = 5 * 2**30  # bytes; the whole ResNet-34s of the slow tests need most of it
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
     """For `-n auto`: a worker for each core, as far as the memory goes."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
