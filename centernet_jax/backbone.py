@@ -41,14 +41,16 @@ class Conv(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b h w i"]) -> Float[Array, "b h2 w2 o"]:
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
-        kernel = self.param("kernel", self.kernel_init, shape).astype(x.dtype)
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32).astype(x.dtype)
         m = winograd_tile(x, kernel, self.stride)
         stores = self.is_mutable_collection("transforms") and not self.is_initializing()
         if m and (stores or self.has_variable("transforms", "kernel")):
             x = conv_with_transform(x, self.variable("transforms", "kernel", transform_kernel, kernel, m).value)
         else:
             x = conv2d(x, kernel, self.stride)
-        return x + self.param("bias", self.bias_init, (self.features,)).astype(x.dtype) if self.bias else x
+        if self.bias:
+            x = x + self.param("bias", self.bias_init, (self.features,), jnp.float32).astype(x.dtype)
+        return x
 
 
 class BatchNorm(nn.Module):
