@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from jax import numpy as jnp
 
-import centernet_jax
 import centernet_torch
 from centernet import cli
 from centernet_data.synthetic.shapes import ShapesDataset
@@ -18,7 +19,6 @@ from parity.compare import compare_boxes
 from parity.difference import Difference, difference, verdict
 from parity.match import in_the_same_order
 from parity.numerics import numerics
-from parity.pair import Pair, cast
 
 
 def test_a_difference_says_where_and_how_far():
@@ -174,7 +174,9 @@ def test_a_device_that_is_not_there_is_refused(monkeypatch):
 
 
 def test_numerics_are_restored():
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     with numerics("float64"):
-        assert Pair.fresh(SMALL, RECIPE, dtype="float64").jax.params["head"]["size"]["conv1"]["bias"].dtype == "float64"
-    state = cast(centernet_jax.create_state(SMALL, RECIPE), "float32")
-    assert state.params["head"]["size"]["conv1"]["bias"].dtype == "float32"
+        assert jnp.zeros(()).dtype == "float64"
+        assert not torch.backends.cuda.matmul.allow_tf32
+    assert jnp.zeros(()).dtype == "float32"
+    assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == before

@@ -123,6 +123,7 @@ TINY += ["--rounds", "1", "--no-torch-compile"]
 TINY += ["--parts", "detection", "training", "loss", "decoding", "flops", "process"]
 
 
+@pytest.mark.slow
 def test_in_bfloat16_only_the_network_computes():
     task = replace(TASK, dtype="bfloat16")
     assert (task.weights_dtype, task.precision, task.recipe.precision) == ("float32", "bfloat16", "bfloat16")

@@ -112,6 +112,7 @@ def test_a_run_that_is_stopped_again_and_again_ends_as_an_undisturbed_one(
     assert differences(out, references[backend]) == []
 
 
+@pytest.mark.parametrize("backend", [pytest.param("jax", marks=pytest.mark.slow), "torch"])
 def test_a_run_stopped_in_an_evaluation_on_the_way_evaluates_again(data, tmp_path, monkeypatch, backend):
     option = ("--evaluate-every", "2")
     assert train(data, tmp_path / "undisturbed", backend, *option)[::2] == (0, "")
@@ -255,6 +256,7 @@ np.save(sys.argv[2], centernet_jax.to_arrays(state)["model.backbone.resnet.conv1
 """
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_one_device_is_restored_onto_four(tmp_path):
     state = small_state("jax", 5)
     write_arrays(tmp_path / "5.safetensors", centernet_jax.to_arrays(state))

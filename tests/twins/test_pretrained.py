@@ -13,6 +13,7 @@ from centernet_data.contract.model_config import ModelConfig
 from centernet_data.contract.recipe import Recipe
 from centernet_jax.weights import to_torch
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 CONFIG, RECIPE = ModelConfig(("a", "b"), (32, 32), depth=18), Recipe(learning_rate=1e-3, total_steps=1)
 
 
