@@ -145,8 +145,7 @@ class Detector:
         return self._of_all(heatmap, images)
 
     def _of_all(self, function: Callable, images: UInt8[np.ndarray, "b h w 3"]) -> Float[np.ndarray, "b ..."]:
-        """What `detect` or `heatmap` says of the images, in equal parts on this process's devices, padded with black
-        ones."""
+        """`detect` or `heatmap` of the images, in equal parts on this process's devices, padded with black images."""
         devices = local_devices_of(self.variables)
         missing = -len(images) % len(devices)
         padded = np.pad(images, [(0, missing), (0, 0), (0, 0), (0, 0)]) if missing else images

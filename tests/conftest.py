@@ -1,6 +1,7 @@
 """For all tests: shape annotations are checked as the code runs, and compiled programs are kept between runs."""
 
 import ctypes
+import functools
 import gc
 import os
 from pathlib import Path
@@ -103,3 +104,11 @@ def _require(folder: Path) -> Path:
     if not folder.is_dir():
         pytest.skip(f"{folder} does not exist")
     return folder
+
+
+@pytest.fixture
+def refused(capfd):
+    """Runs a command that must end with status 2 and one line on stderr. Returns that line."""
+    from helpers import small_data
+
+    return functools.partial(small_data.refused, capfd)

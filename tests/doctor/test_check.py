@@ -5,69 +5,26 @@ import math
 import re
 from dataclasses import fields
 
-import numpy as np
 import pytest
-import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 from centernet.cli import main
 from centernet.commands.check import Check
 from centernet.commands.subset import Subset
-from centernet_data.dataset import Sample
-from centernet_data.doctor.audit import audit_splits
-from centernet_data.doctor.expressible import express
-from centernet_data.doctor.findings import box_findings
 from centernet_data.imaging.decoding import read_picture
 from centernet_data.imaging.pages import contact_sheet
-from centernet_torch.convert import objects_to_points, points_to_objects
-from centernet_torch.network import points_non_max_suppression
-from helpers.coco import box, coco, write_json, write_toml
-from helpers.datasets import Plain
+from helpers.checked_data import check, scenes, sound_data, write
 from helpers.json_changes import change_json
 from helpers.small_data import refused
-from helpers.voc import TOML as VOC_TOML
-from helpers.voc import item, write_voc, xml
-
-SIDE = 64
-
-
-def scenes(names, boxes=((1, 2, 20, 24), (30, 30, 20, 20))):
-    """A COCO file's content: the same boxes in each picture, alternately red and blue."""
-    annotations = [
-        box(image, n % 2, *sides, id=10 * image + n) for image in range(len(names)) for n, sides in enumerate(boxes)
-    ]
-    return coco(dict.fromkeys(names, (SIDE, SIDE)), annotations)
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """A sound data set of three pictures to train on and two to validate on."""
-    (tmp_path / "images").mkdir()
-    for number in range(5):
-        Image.new("RGB", (SIDE, SIDE), (40 * number, 90, 90)).save(tmp_path / f"images/{number}.png")
-    write(tmp_path, "train", scenes(["0.png", "1.png", "2.png"]))
-    write(tmp_path, "val", scenes(["3.png", "4.png"]))
-    write_toml(tmp_path / "data.toml", {"train": "train.json", "val": "val.json"})
-    return tmp_path
-
-
-def write(folder, split, content):
-    write_json(folder / f"{split}.json", content)
+    return sound_data(tmp_path)
 
 
 def change(folder, split, spoil):
     change_json(folder / f"{split}.json", spoil)
-
-
-def check(folder, *options):
-    """The exit status, and the findings as (severity, kind, message)."""
-    arguments = ["data", "check", folder / "data.toml", "--out", folder / "check.png", "--json", folder / "check.json"]
-    status = main([str(argument) for argument in (*arguments, *options)])
-    findings = json.loads((folder / "check.json").read_text())["findings"]
-    assert all(len(finding["message"].splitlines()) == 1 for finding in findings)
-    return status, [(finding["severity"], finding["kind"], finding["message"]) for finding in findings]
 
 
 def test_nothing_is_found_in_a_sound_data_set(folder, capsys):
@@ -270,23 +227,6 @@ def test_fractions_written_as_pixels(folder):
     assert findings[0][1] == "fractions written as pixels"
 
 
-def test_voc_is_read_on_after_a_mistake(tmp_path, capsys):
-    good, bad = item("dog", 1, 1, 9, 9), item("dog", 1, 1, -9, 9)
-    write_voc(tmp_path, {"a": xml(bad, good), "b": xml(good, size=""), "c": xml(good), "d": None})
-    (tmp_path / "ImageSets/Main/train.txt").write_text("a\nb\nc\nd\nc\n")
-    (tmp_path / "data.toml").write_text(VOC_TOML)
-    status, findings = check(tmp_path)
-    assert status == 1
-    assert [message.removeprefix(f"{tmp_path}/") for _, _, message in findings] == [
-        "ImageSets/Main/train.txt: duplicate pictures: c",
-        "Annotations/a.xml: object 1: its box is reversed: xmin 1, ymin 1, xmax -9, ymax 9",
-        "Annotations/b.xml: <size/height> is missing or empty",
-        "Annotations/d.xml: the annotation file does not exist",
-    ]
-    (split,), _ = audit_splits(str(tmp_path / "data.toml"))
-    assert [len(sample.objects) for sample in split.samples] == [1, 1]
-
-
 def test_unusable_input_ends_with_status_2(folder, capsys):
     data = folder / "data.toml"
     assert "none.toml: neither a file nor" in refused(capsys, "data", "check", folder / "none.toml")
@@ -307,101 +247,3 @@ def test_unusable_input_ends_with_status_2(folder, capsys):
 )
 def test_bad_options_are_refused(option, message, capsys):
     assert message in refused(capsys, "data", "check", "shapes", *option)
-
-
-def test_no_picture_at_all_is_a_finding(folder):
-    for split in ("train", "val"):
-        write(folder, split, scenes([]))
-    status, findings = check(folder)
-    assert status == 1
-    assert findings[0][2].endswith("[train] has no pictures")
-
-
-def test_a_data_set_without_a_reader(tmp_path, monkeypatch):
-    twice = Plain((((20, 20, 10, 10, 0, 1),) * 2,), SIDE, SIDE, ("thing",), ("painted",))
-    monkeypatch.setattr("centernet_data.doctor.audit.split_names", lambda data: ("train",))
-    monkeypatch.setattr("centernet_data.doctor.audit.open_dataset", lambda data, split, errors: twice)
-    status, findings = check(tmp_path)
-    assert status == 0
-    assert {kind for _, kind, _ in findings} == {"duplicate box", "objects share a cell"}
-    assert "[train]: painted: object 2: the same box as object 1, both thing" in findings[0][2]
-
-
-# What the network can express, compared with the network's own encoding and decoding
-
-
-def numbers_between(low, high):
-    return st.floats(low, high, allow_nan=False, width=32)
-
-
-rows = st.lists(
-    st.tuples(numbers_between(0, 64), numbers_between(0, 64), numbers_between(0.5, 40), numbers_between(0.5, 40),
-              st.integers(0, 2)),
-    max_size=12,
-)  # fmt: skip
-
-
-def sample_of(objects, height=64, width=64):
-    """A sample with these (y, x, height, width, class), clipped to the picture as the readers do."""
-    objects = np.array(objects, float).reshape(-1, 5)
-    low = np.maximum(objects[:, :2] - objects[:, 2:4] / 2, 0)
-    high = np.minimum(objects[:, :2] + objects[:, 2:4] / 2, (height, width))
-    clipped = np.column_stack([(low + high) / 2, high - low, objects[:, 4], np.ones(len(objects))])
-    clipped = clipped[(high > low).all(axis=1)]
-    return Sample("a", height, width, clipped, clipped[:, 2] * clipped[:, 3], np.zeros((0, 6)))
-
-
-@settings(deadline=None, max_examples=60)
-@given(rows)
-def test_expressed_as_the_network_itself_would(objects):
-    sample = sample_of(objects)
-    expected = np.zeros((0, 6))
-    if len(sample.objects):
-        cells = torch.from_numpy(sample.objects / [4, 4, 4, 4, 1, 1])[None]
-        points = points_non_max_suppression(objects_to_points(cells, (16, 16), 3, targets="adaptive"))
-        expected = points_to_objects(points, 100, 1.0)[0].numpy() * [4, 4, 4, 4, 1, 1]
-        expected = expected[expected[:, 5] > 0]
-    np.testing.assert_allclose(express(sample, (64, 64), "stretch").decoded, expected, atol=1e-9)
-
-
-def test_in_the_pictures_own_pixels_and_the_numbers_add_up():
-    sample = sample_of([(10, 20, 8, 8, 0), (10, 21, 6, 6, 0), (100, 200, 50, 60, 1)], 128, 256)
-    part = express(sample, (32, 32), "letterbox")  # scaled to an eighth: cells of 32 pixels, boxes of 1 pixel and less
-    np.testing.assert_array_equal(part.vanished, [False, True, False])
-    np.testing.assert_array_equal(part.under_a_cell, [True, True, False])
-    np.testing.assert_array_equal(part.shared, [False, True, False])
-    np.testing.assert_allclose(part.decoded, sample.objects[[0, 2]])
-
-
-def test_only_the_best_hundred_count():
-    objects = [(4 * y + 2, 4 * x + 2, 3, 3, 0) for y in range(11) for x in range(10)]
-    part = express(sample_of(objects), (64, 64), "letterbox")
-    np.testing.assert_array_equal(np.flatnonzero(part.beyond_the_best), range(100, 110))
-    assert len(part.decoded) == 100
-
-
-# Real pictures
-
-
-def test_tiny_coco(tiny_coco, tmp_path):
-    write_toml(tmp_path / "data.toml", {"train": tiny_coco / "instances.json"}, tiny_coco / "images")
-    status, findings = check(tmp_path)
-    assert status == 0
-    assert [kind for _, kind, _ in findings] == [
-        "class without objects", "objects share a cell", "objects share a cell", "category ids",
-    ]  # fmt: skip
-    numbers = json.loads((tmp_path / "check.json").read_text())["splits"]["train"]
-    assert (numbers["pictures"], numbers["objects"], numbers["ignored"]) == (16, 196, 1)
-    assert 0.98 < numbers["expressible"]["AP"] < 1
-    assert numbers["expressible"]["shared"] == 3
-
-
-def test_bccd_has_duplicate_boxes(bccd, tmp_path):
-    sections = "".join(f'[{split}]\nroot = "{bccd}"\nsplit = "{split}"\n' for split in ("train", "val"))
-    (tmp_path / "data.toml").write_text('format = "voc"\n' + sections)
-    splits, findings = audit_splits(str(tmp_path / "data.toml"))
-    assert findings == []
-    found = [finding for split in splits for finding in box_findings(split)]
-    assert [(finding.split, finding.kind) for finding in found].count(("train", "duplicate box")) == 5
-    assert [(finding.split, finding.kind) for finding in found].count(("val", "duplicate box")) == 2
-    assert len(found) == 7

@@ -11,14 +11,17 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from helpers.faults import FAULTS, TORCH, planted
+from helpers.faults import TORCH, planted
+from helpers.forward_faults import FORWARD_FAULTS
 from helpers.parity_cases import RECIPE, SMALL, batch
+from helpers.training_faults import TRAINING_FAULTS
 from parity import compare as parity
 from parity.compare import BOUNDS
 from parity.numerics import numerics
 from parity.pair import Pair
 from parity.transfer import to_torch_state
 
+FAULTS = FORWARD_FAULTS + TRAINING_FAULTS
 PICTURES = [np.random.default_rng(i).integers(0, 256, (50 + 9 * i, 80, 3), np.uint8) for i in range(2)]
 EXACT = BOUNDS["float64"]
 
