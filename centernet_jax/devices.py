@@ -76,8 +76,14 @@ def mesh_of(devices: Devices) -> Mesh:
 
 
 def replicate(tree: Tree, devices: Devices) -> Tree:
-    """A copy of every array on each of the devices."""
-    return jax.device_put(tree, NamedSharding(mesh_of(devices), P()) if len(devices) > 1 else devices[0])
+    """A copy of every array on each of the devices; all processes give the same. It waits for no other process."""
+    if len(devices) == 1:
+        return jax.device_put(tree, devices[0])
+    sharding = NamedSharding(mesh_of(devices), P())
+    if sharding.is_fully_addressable:
+        return jax.device_put(tree, sharding)
+    # `device_put` would wait here for the others, to compare; but only the first process restores a checkpoint.
+    return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(sharding, np.asarray(leaf)), tree)
 
 
 def shard_batch(batch: Mapping[str, np.ndarray | jax.Array], devices: Devices) -> dict:
