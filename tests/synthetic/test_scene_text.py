@@ -15,6 +15,7 @@ from centernet_data.synthetic.scene_text import SceneTextDataset
 from centernet_data.synthetic.text_layout import Block, layout, project
 from centernet_data.synthetic.words import random_word
 from helpers.small_data import refused
+from helpers.tight_boxes import edges, extremes
 
 SIZES = [(256, 256), (128, 192), (320, 64)]
 
@@ -22,16 +23,6 @@ SIZES = [(256, 256), (128, 192), (320, 64)]
 def scenes(size, count=25):
     for seed in range(count):
         yield layout(np.random.default_rng(seed), size)
-
-
-def edges(box):
-    y, x, height, width = box
-    return np.array([y - height / 2, x - width / 2, y + height / 2, x + width / 2])
-
-
-def extremes(mask):
-    rows, columns = np.nonzero(mask)
-    return np.array([rows.min(), columns.min(), rows.max() + 1, columns.max() + 1])
 
 
 def seen(block, size):

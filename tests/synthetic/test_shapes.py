@@ -8,6 +8,7 @@ from centernet_data.synthetic import shape_layout, shape_look
 from centernet_data.synthetic.shape_layout import Shape, clipped_box, layout
 from centernet_data.synthetic.shape_look import paint
 from centernet_data.synthetic.shapes import ShapesDataset
+from helpers.tight_boxes import edges, extremes
 
 SIZES = [(192, 192), (96, 160), (320, 256)]
 
@@ -15,16 +16,6 @@ SIZES = [(192, 192), (96, 160), (320, 256)]
 def scenes(size, count=40):
     for seed in range(count):
         yield layout(np.random.default_rng(seed), size)
-
-
-def edges(box):
-    y, x, height, width = box
-    return np.array([y - height / 2, x - width / 2, y + height / 2, x + width / 2])
-
-
-def extremes(mask):
-    rows, columns = np.nonzero(mask)
-    return np.array([rows.min(), columns.min(), rows.max() + 1, columns.max() + 1])
 
 
 @pytest.mark.parametrize("size", [*SIZES, (32, 32)])
