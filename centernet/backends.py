@@ -14,6 +14,7 @@ from jaxtyping import Float
 from platformdirs import user_cache_path
 
 from centernet_data.batches import Batches
+from centernet_data.contract.messages import one_line
 from centernet_data.contract.model_config import ModelConfig
 from centernet_data.contract.precision import Device, Precision
 from centernet_data.contract.recipe import Recipe
@@ -110,29 +111,47 @@ class Backend(Protocol):
 
 
 def open_backend(name: str) -> Backend:
-    """`centernet_jax` or `centernet_torch`. Raises ValueError if its framework is not installed."""
-    try:
+    """`centernet_jax` or `centernet_torch`. Raises ValueError if its framework is not installed, or cannot be
+    imported."""
+    with _importing(f"--backend {name} needs the package {{}}, which is", name == "torch"):
         if name == "torch":
             import centernet_torch as backend
-        else:
-            _cache_compiled_programs()
-            import centernet_jax as backend
-    except ModuleNotFoundError as error:
-        hint = ' (pip install -e ".[torch]")' if name == "torch" else ""
-        raise ValueError(f"--backend {name} needs the package {error.name}, which is not installed{hint}") from error
-    return backend
+
+            return backend
+        return _import_jax()
 
 
 @contextmanager
 def needs_both_backends(command: str) -> Iterator[None]:
-    """A context for imports that need both frameworks. Raises ValueError if one is not installed."""
+    """A context for imports that need both frameworks. Raises ValueError if one is not installed, cannot be imported,
+    or does not start."""
+    with _importing(f"{command} needs both backends, but {{}} is", may_lack_torch=True):
+        _import_jax()
+        yield
+    from centernet_jax.devices import find_devices
+
+    find_devices()
+
+
+def _import_jax() -> Backend:
+    """Imports `centernet_jax`, in a process in which all of JAX computes rightly on a CPU."""
     _cache_compiled_programs()
+    import centernet_jax
+    from centernet_jax.cpu.compiler import avoid_wrong_reductions
+
+    avoid_wrong_reductions()
+    return centernet_jax
+
+
+@contextmanager
+def _importing(who: str, may_lack_torch: bool) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise ValueError(
-            f'{command} needs both backends, but {error.name} is not installed (pip install -e ".[torch]")'
-        ) from error
+        hint = ' (pip install -e ".[torch]")' if may_lack_torch else ""
+        raise ValueError(f"{who.format(error.name)} not installed{hint}") from error
+    except (ImportError, OSError, RuntimeError, AttributeError) as error:  # versions that do not fit, a library missing
+        raise ValueError(f"{who.format('a framework')} not usable here: {one_line(error)}") from error
 
 
 def open_data_loader() -> Callable[[Batches, int, int, int], Iterator[Mapping]] | None:

@@ -71,9 +71,10 @@ class BatchNorm(nn.Module):
         if not train:
             return ((x - mean.value) * (lax.rsqrt(var.value + EPSILON) * scale) + bias).astype(dtype)
 
+        if (count := x.size // x.shape[-1]) == 1:
+            raise ValueError(f"batch normalisation trains on more than one value per channel, not on {x.shape}")
         y, batch_mean, batch_var = normalize_channels(x, scale, bias)
         if not self.is_initializing():
-            count = x.size // x.shape[-1]
             mean.value = 0.9 * mean.value + 0.1 * batch_mean
             var.value = 0.9 * var.value + 0.1 * batch_var * (count / (count - 1))
         return y.astype(dtype)
@@ -173,7 +174,7 @@ class ConvTransposeKernel(nn.Module):
 
     @nn.compact
     def __call__(self) -> Float[Array, "k k o i"]:
-        return self.param("kernel", he_normal, self.shape)
+        return self.param("kernel", he_normal, self.shape, jnp.float32)
 
 
 class ResnetBackbone(nn.Module):

@@ -9,7 +9,9 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from centernet_data.contract.messages import one_line
 from centernet_data.contract.precision import Device
+from centernet_jax.cpu.compiler import warn_of_wrong_reductions
 
 Tree = TypeVar("Tree")
 Devices = list[Any]  # of jax.Device, which has no static type
@@ -18,12 +20,21 @@ Devices = list[Any]  # of jax.Device, which has no static type
 def find_devices(device: Device | None = None) -> Devices:
     """All devices of that kind, of all processes; by default those of the best kind that JAX finds.
 
-    Raises ValueError if there is none.
+    Raises ValueError if there is none. On a CPU, where JAX may compute wrongly, it warns of that once.
     """
     try:
-        return jax.devices(device)
+        jax.devices()  # of any kind
+    except (RuntimeError, AssertionError) as error:  # a bare AssertionError if nothing of JAX_PLATFORMS is installed
+        chosen = f" with JAX_PLATFORMS={jax.config.jax_platforms}" if jax.config.jax_platforms else ""
+        reason = one_line(error) if str(error) else "there is no such device"
+        raise ValueError(f"JAX does not start here{chosen}: {reason}") from error
+    try:
+        devices = jax.devices(device)
     except RuntimeError as error:
         raise ValueError(f"--device {device}: JAX finds no such device here") from error
+    if devices[0].platform == "cpu":
+        warn_of_wrong_reductions()
+    return devices
 
 
 def join_processes(coordinator: str | None, processes: int | None, process: int | None) -> tuple[int, int]:
@@ -40,6 +51,7 @@ def join_processes(coordinator: str | None, processes: int | None, process: int 
                 jax.distributed.initialize(coordinator, processes, process)
         except (RuntimeError, ValueError) as error:
             raise ValueError(f"--coordinator {coordinator}: could not connect the processes: {error}") from error
+    find_devices()  # which says so where JAX does not start
     return jax.process_index(), jax.process_count()
 
 

@@ -67,8 +67,9 @@ def create_state(
 ) -> TrainState:
     """Fresh weights drawn from `seed`, the trunk read from `pretrained` if given, and a fresh optimizer.
 
-    The state lies on every device of the kind `device`, of all processes; by default of the best kind there is. Raises
-    ValueError if there is no such device, and for a file that does not fit.
+    The state lies on every device of the kind `device`, of all processes; by default of the best kind there is. It is
+    float32, or in JAX's x64 mode float64 with the same weights. Raises ValueError if there is no such device, and for a
+    file that does not fit.
     """
     devices = find_devices(device)
     model = create_model(config, recipe.remat)
@@ -83,7 +84,8 @@ def create_state(
 
 @partial(jax.jit, static_argnums=0)
 def _init(model: CenterNet, key: Array) -> dict:
-    return model.init(key, jnp.zeros((1, 32, 32, 3)))
+    variables = model.init(key, jnp.zeros((1, 32, 32, 3), jnp.float32))
+    return jax.tree.map(lambda array: array.astype(float), variables)
 
 
 @partial(jax.jit, static_argnums=0)  # one program: array by array they are 40, and a second longer at each start
@@ -144,12 +146,16 @@ def mean_loss_and_gradients(state: TrainState, batch: Batch) -> tuple[Float[Arra
 def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
     """One step of gradient descent. Pure; the memory of the old state is used for the new one.
 
+    Within `jax.jit`, `lax.scan` or another transformation it is a part of that program, which owns the memory.
+
     batch: {"image": uint8 RGB [B, H, W, 3], "objects": [B, N, 6] in pixels}, device or numpy arrays. On several devices
     each computes its part of the batch, and XLA sums over all of them, batch normalisation's statistics included: the
     result is that of one device. With several processes each gives its part of the batch.
     Metrics: the three losses and their sum (means over the batch), the norm of all gradients together before clipping,
     and the learning rate of this step.
     """
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((state, dict(batch)))):
+        return _train_step(state, batch)
     devices = devices_of(state.params)
     step = _compiled(tuple(devices), dtype_of(state.params))
     return step(state, shard_batch(batch, devices))

@@ -15,6 +15,9 @@ CACHE = Path(__file__).parents[1] / ".pytest_cache" / "jax"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
 Path(os.environ["JAX_COMPILATION_CACHE_DIR"]).mkdir(parents=True, exist_ok=True)  # or each command says that it is new
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+YNNPACK = "xla_cpu_experimental_ynn_fusion_type"  # as the program sets it, for JAX, which starts later: see
+if YNNPACK not in (flags := os.environ.get("XLA_FLAGS", "")):  # centernet_jax/cpu/compiler.py
+    os.environ["XLA_FLAGS"] = f"{flags} --{YNNPACK}=-reduce".strip()
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch's threads, which wait for each other in a loop: one a worker
 
 _PACKAGES = ["centernet_jax", "centernet_torch", "centernet_data", "parity"]

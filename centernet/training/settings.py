@@ -78,7 +78,16 @@ class Settings:
             refuse("--backbone-rate 0 freezes the ResNet, so it needs a --pretrained one")
         if self.resume and self.overwrite:
             refuse("--resume continues a run and --overwrite replaces it; give one of them")
+        self._require_several_values_per_channel()
         self._require_all_of_the_processes()
+
+    def _require_several_values_per_channel(self) -> None:
+        least = self.batch_size == 1 and set(self.image_size) == {32}
+        if least and self.recipe.backbone_rate > 0:
+            refuse(
+                "--batch-size 1 with --image-size 32 leaves a single value per channel at the end of the ResNet, which "
+                "batch normalisation cannot train on; give a larger one of the two"
+            )
 
     def _require_all_of_the_processes(self) -> None:
         told = (self.processes, self.process)

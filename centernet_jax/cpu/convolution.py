@@ -17,8 +17,10 @@ LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 def conv2d(x: Float[Array, "b h w i"], kernel: Float[Array, "k k i o"], stride: int = 1) -> Float[Array, "b h2 w2 o"]:
     """A convolution with a square kernel of odd size k, padded by k // 2 on each side; for 3x3 kernels in a faster
-    form."""
-    size, (height, width) = kernel.shape[0], x.shape[1:3]
+    form. Raises ValueError for another kernel."""
+    (size, columns), (height, width) = kernel.shape[:2], x.shape[1:3]
+    if size != columns or size % 2 == 0:
+        raise ValueError(f"the kernel must be square and its size odd, not {size} x {columns}")
     if size == 3 and stride == 2 and height % 2 == width % 2 == 0:
         return halving_conv(x, kernel)
     if size == 3 and stride == 1:

@@ -95,6 +95,7 @@ def test_bad_pretrained_files_are_refused(tmp_path, refused, backend):
         (("--image-size", 60), "--image-size must be one or two multiples of 32, not 60"),
         (("--image-size", 64, 90), "--image-size must be one or two multiples of 32, not 64 90"),
         (("--image-size", 0), "--image-size must be one or two multiples of 32, not 0"),
+        (("--image-size", 32, "--batch-size", 1), "--batch-size 1 with --image-size 32 leaves a single value"),
         (("--epochs", 0), "--epochs must be greater than 0"),
         (("--epochs", "inf"), "--epochs must be greater than 0"),
         (("--backbone-rate", -1), "--backbone-rate must be at least 0 and finite"),

@@ -12,6 +12,7 @@ from flax import linen as nn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
+from jaxtyping import TypeCheckError
 
 from centernet_jax.cpu.activation import add_relu
 from centernet_jax.cpu.convolution import conv2d, conv_of_same_size, upscale_twice
@@ -67,6 +68,12 @@ def test_convolution_equals_xlas_with_its_gradients(hw, stride):
         for argument in (0, 1):
             gradients = [jax.grad(lambda *a, f=f: jnp.sin(f(*a)).sum(), argument)(x, kernel) for f in forms]
             np.testing.assert_allclose(*gradients, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [(2, 2), (3, 1), (3, 5)])
+def test_kernels_that_the_forms_do_not_cover_are_refused(size):
+    with pytest.raises((ValueError, TypeCheckError), match="kernel"):
+        conv2d(jnp.zeros((1, 4, 4, 2)), jnp.zeros((*size, 2, 2)))
 
 
 @given(seed=st.integers(0, 2**32), levels=st.sampled_from([2, 1000]), hw=st.sampled_from([(8, 8), (7, 10), (5, 3)]))

@@ -22,7 +22,7 @@ FORWARD_FAULTS = [
         "value.transpose(3, 2, 1, 0)",
         "stem",
     ),
-    Fault("epsilon 1e-3", JAX + "cpu.normalization", "normalize_channels", "EPSILON", "1e-3", "stem"),
+    Fault("epsilon 1e-3", JAX + "cpu.normalization", "_normalize", "EPSILON", "1e-3", "stem"),
     Fault("no ReLU in the block", TORCH + "backbone", "BasicBlock.forward", "F.relu(self.bn1", "(self.bn1", "layer1"),
     Fault("no ReLU after the sum", TORCH + "backbone", "BasicBlock.forward", "F.relu(x + y)", "x + y", "layer1"),
     Fault(

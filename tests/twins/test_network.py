@@ -119,6 +119,16 @@ def test_sizes_that_are_no_multiple_of_32_are_refused(twin):
         run(twin, twin.package.CenterNet(), np.zeros((1, 64, 80, 3), np.float32))
 
 
+def test_one_value_per_channel_is_refused_in_training():
+    """The image is of 1 x 1 at the end of the ResNet; torch's own words are nearly the same."""
+    images = jnp.zeros((1, 32, 32, 3))
+    model = centernet_jax.CenterNet(backbone_kwargs={"depth": 18})
+    with pytest.raises(ValueError, match="more than one value per channel"):
+        jax.eval_shape(lambda: model.init_with_output(jax.random.key(0), images, train=True))
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        centernet_torch.CenterNet(backbone_kwargs={"depth": 18}).train()(torch.zeros(1, 3, 32, 32))
+
+
 def test_uint8_images_are_refused_by_the_network_itself(twin):
     with pytest.raises(WRONG, match="images"):
         run(twin, twin.package.CenterNet(), np.zeros((1, 64, 64, 3), np.uint8))
