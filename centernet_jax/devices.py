@@ -1,5 +1,6 @@
 """Devices and processes: what there is, and how states and batches lie on it."""
 
+import os
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -25,7 +26,7 @@ def find_devices(device: Device | None = None) -> Devices:
     try:
         jax.devices()  # of any kind
     except (RuntimeError, AssertionError) as error:  # a bare AssertionError if nothing of JAX_PLATFORMS is installed
-        chosen = f" with JAX_PLATFORMS={jax.config.jax_platforms}" if jax.config.jax_platforms else ""
+        chosen = f" with JAX_PLATFORMS={os.environ['JAX_PLATFORMS']}" if "JAX_PLATFORMS" in os.environ else ""
         reason = one_line(error) if str(error) else "there is no such device"
         raise ValueError(f"JAX does not start here{chosen}: {reason}") from error
     try:

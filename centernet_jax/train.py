@@ -11,6 +11,7 @@ import optax
 from flax import struct
 from flax.core import FrozenDict
 from jax import lax
+from jax.core import Tracer
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
@@ -154,8 +155,8 @@ def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
     Metrics: the three losses and their sum (means over the batch), the norm of all gradients together before clipping,
     and the learning rate of this step.
     """
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((state, dict(batch)))):
-        return _train_step(state, batch)
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((state, dict(batch)))):
+        return _train_step(state, jax.tree.map(jnp.asarray, dict(batch)))
     devices = devices_of(state.params)
     step = _compiled(tuple(devices), dtype_of(state.params))
     return step(state, shard_batch(batch, devices))
