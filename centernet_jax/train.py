@@ -172,12 +172,20 @@ def _compiled(devices: tuple[Any, ...], dtype: jnp.dtype):
 
 def _train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
     losses, gradients, batch_stats = mean_loss_and_gradients(state, batch)
+    state, metrics = apply_gradients(state, gradients, batch_stats)
+    return state, dict(zip(LOSSES, losses, strict=True)) | {"loss": losses.sum()} | metrics
+
+
+def apply_gradients(state: TrainState, gradients: dict, batch_stats: dict) -> tuple[TrainState, Metrics]:
+    """What a step does with the gradients of its batch: clips them, moves the weights, and the average after them.
+
+    `batch_stats` are the running statistics after the batch. Metrics: the norm of all gradients together before
+    clipping, and the learning rate of this step.
+    """
     gradients, norm = clip_by_global_norm(gradients, state.recipe.clip_norm)
     updates, opt_state = create_optimizer(state.recipe).update(gradients, state.opt_state, state.params)
-    metrics = dict(zip(LOSSES, losses, strict=True))
-    metrics |= {"loss": losses.sum(), "gradient_norm": norm}
-    metrics |= {"learning_rate": learning_rate(state.step, state.recipe)}
     params = optax.apply_updates(state.params, updates)
     variables = {"params": params, "batch_stats": batch_stats}
     ema = update_ema(state.ema, variables, ema_decay(state.step, state.recipe))
+    metrics = {"gradient_norm": norm, "learning_rate": learning_rate(state.step, state.recipe)}
     return state.replace(step=state.step + 1, **variables, opt_state=opt_state, ema=ema), metrics

@@ -111,12 +111,20 @@ def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
     and the learning rate of this step.
     """
     losses = mean_loss_and_gradients(state, batch)
+    state, metrics = apply_gradients(state)
+    return state, dict(zip(LOSSES, losses, strict=True)) | {"loss": losses.sum()} | metrics
+
+
+def apply_gradients(state: TrainState) -> tuple[TrainState, Metrics]:
+    """What a step does with the gradients of its batch: clips them, moves the weights, and the average after them.
+
+    The gradients are each parameter's `grad`, the running statistics after the batch those of the model. Metrics: the
+    norm of all gradients together before clipping, and the learning rate of this step.
+    """
     norm = clip_by_global_norm(list(state.model.parameters()), state.recipe.clip_norm)
     rate = learning_rate(state.step, state.recipe)
     for group in state.optimizer.param_groups:
         group["lr"] = rate * group["factor"]
     state.optimizer.step()
     update_ema(state.ema, state.model.state_dict(), ema_decay(state.step, state.recipe))
-    metrics = dict(zip(LOSSES, losses, strict=True))
-    metrics |= {"loss": losses.sum(), "gradient_norm": norm, "learning_rate": rate}
-    return state._replace(step=state.step + 1), metrics
+    return state._replace(step=state.step + 1), {"gradient_norm": norm, "learning_rate": rate}

@@ -48,7 +48,7 @@ TRAINING_FAULTS = [
     Fault(
         "trunk at the full rate",
         TORCH + "train",
-        "train_step",
+        "apply_gradients",
         'rate * group["factor"]',
         "rate",
         "step 1: parameters",
@@ -107,7 +107,7 @@ TRAINING_FAULTS = [
         "lr=recipe.learning_rate, betas=(0.9, 0.99))",
         "step 1: exp_avg_sq",
     ),
-    Fault("step not counted", TORCH + "train", "train_step", "state.step + 1", "state.step", "step 1: count"),
+    Fault("step not counted", TORCH + "train", "apply_gradients", "state.step + 1", "state.step", "step 1: count"),
     Fault(
         "stale mean at evaluation",
         JAX + "backbone",
@@ -203,7 +203,7 @@ TRAINING_FAULTS = [
     Fault(
         "average of the weights alone",
         TORCH + "train",
-        "train_step",
+        "apply_gradients",
         "state.model.state_dict(),",
         "state.ema | dict(state.model.named_parameters()),",
         "step 1: average",
