@@ -194,7 +194,7 @@ JPEG = encoded(Image.fromarray(np.tile(RGB, (9, 9, 1))), "JPEG")
         (b"", "the file is empty"),
         (b"hello, world", "not an image file"),
         (JPEG[:2], "not an image file"),
-        (JPEG[: len(JPEG) // 2], "cannot be decoded: .*truncated"),
+        (JPEG[: len(JPEG) // 2], "cannot be decoded: it is damaged: .*premature end"),
         (encoded(Image.new("F", (3, 3)), "TIFF"), "32-bit grey levels"),
     ],
 )

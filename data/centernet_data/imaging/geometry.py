@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 from centernet_data.contract.augmentation import Augmentation
 from centernet_data.contract.boxes import clip_xyxy, cyxhw_to_xyxy
 from centernet_data.contract.model_config import Resize
-from centernet_data.imaging.decoding import REDUCTIONS
+from centernet_data.imaging.jpeg import REDUCTIONS
 
 Matrix = Float[np.ndarray, "2 3"]
 
