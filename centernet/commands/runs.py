@@ -16,6 +16,7 @@ from rich.table import Table
 
 from centernet.tables import number_table
 from centernet.training.resume import FREE, flattened
+from centernet_data.contract.files import read_text
 
 LAST = 50  # steps whose median is reported as a run's loss and speed
 
@@ -81,8 +82,8 @@ def read_run(path: Path) -> FinishedRun:
     """Settings and metrics of a run. Raises ValueError, naming the file, if one of them is damaged."""
     file = path / "config.toml"
     try:
-        settings = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        settings = tomllib.loads(read_text(file, "TOML"))
+    except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{file}: not TOML: {error}") from error
     return FinishedRun(path, flattened(settings), _read_metrics(path / "metrics.jsonl"))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import tomli_w
 
 from centernet.training.resume import require_same_settings
-from centernet_data.contract.files import naming, write_text
+from centernet_data.contract.files import naming, read_text, write_text
 
 FILES = (
     "model.safetensors", "checkpoints", "config.toml", "metrics.jsonl", "curves.png", "predictions.png", "tensorboard"
@@ -66,7 +66,7 @@ class RunFolder:
         if not self.config.exists():
             self.require_free(overwrite=False)
         else:
-            require_same_settings(tomllib.loads(self.config.read_text(encoding="utf-8")), settings, self.config)
+            require_same_settings(tomllib.loads(read_text(self.config, "TOML")), settings, self.config)
         if self.model.exists() and not self.checkpoints.exists():
             raise ValueError(f"{self.path}: holds a model, but no checkpoint to resume from")
 
