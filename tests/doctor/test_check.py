@@ -154,7 +154,8 @@ def test_every_mistake_is_reported_and_the_rest_is_read(folder):
     assert status == 1
     assert messages == [
         "train.json: images[3] should be a JSON object, but is 4",
-        "train.json: category 9: duplicate name 'red'",
+        "train.json: category 9: duplicate name 'red'; to read these categories as one class, list the classes with "
+        "'classes' in the TOML file",
         "train.json: image 1: duplicate id",
         "train.json: annotation 0: 'bbox' should be four finite numbers, but is [1, 2, 3]",
         "train.json: annotation 1: its image_id 77 is not among the images",

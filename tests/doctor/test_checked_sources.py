@@ -20,19 +20,28 @@ def folder(tmp_path):
 
 def test_voc_is_read_on_after_a_mistake(tmp_path, capsys):
     good, bad = item("dog", 1, 1, 9, 9), item("dog", 1, 1, -9, 9)
-    write_voc(tmp_path, {"a": xml(bad, good), "b": xml(good, size=""), "c": xml(good), "d": None})
+    write_voc(
+        tmp_path,
+        {
+            "a": xml(bad, good),
+            "b": xml(good, size="<size/>", filename="<filename>c.jpg</filename>"),
+            "c": xml(good),
+            "d": None,
+        },
+    )
     (tmp_path / "ImageSets/Main/train.txt").write_text("a\nb\nc\nd\nc\n")
     (tmp_path / "data.toml").write_text(VOC_TOML)
     status, findings = check(tmp_path)
     assert status == 1
     assert [message.removeprefix(f"{tmp_path}/") for _, _, message in findings] == [
-        "ImageSets/Main/train.txt: duplicate pictures: c",
+        "ImageSets/Main/train.txt: duplicate pictures: c (the first again in line 5)",
         "Annotations/a.xml: object 1: its box is reversed: xmin 1, ymin 1, xmax -9, ymax 9",
-        "Annotations/b.xml: <size/height> is missing or empty",
-        "Annotations/d.xml: the annotation file does not exist",
+        "Annotations/d.xml: the annotation file does not exist; "
+        f"line 4 of {tmp_path}/ImageSets/Main/train.txt names it",
+        "Annotations/b.xml: its <filename> is another picture's, c.jpg; b.jpg is used",
     ]
     (split,), _ = audit_splits(str(tmp_path / "data.toml"))
-    assert [len(sample.objects) for sample in split.samples] == [1, 1]
+    assert [len(sample.objects) for sample in split.samples] == [1, 1, 1]
 
 
 def test_no_picture_at_all_is_a_finding(folder):

@@ -82,7 +82,7 @@ def audit_splits(data: str) -> tuple[list[Split], list[Finding]]:
         with errors:
             require_trainable(data, opened["train"], opened.get("val"))
     refused = [Finding("error", "refused by training", mistake) for mistake in errors.mistakes]
-    return splits, refused + [Finding("note", "category ids", remark) for remark in errors.remarks]
+    return splits, refused + [Finding(remark.severity, remark.kind, remark.text) for remark in errors.remarks]
 
 
 def _as_annotated(split: str, sample: Sample, classes: Sequence[str]) -> AnnotatedPicture:

@@ -1,31 +1,40 @@
 """The readers' shared steps: turn annotated boxes into samples, and collect classes and notes."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from centernet_data.contract.boxes import clip_xyxy, xyxy_to_cyxhw
-from centernet_data.contract.messages import duplicates, listed
+from centernet_data.contract.messages import duplicates, listed, shown
 from centernet_data.dataset import AnnotatedPicture, PictureDataset, Sample
 from centernet_data.readers.errors import RAISE, ErrorPolicy
+from centernet_data.readers.named_files import elsewhere
+
+Known = Callable[[], Collection[str]]  # class names that are right although this split's own file lacks them
 
 CROWD, DIFFICULT = "crowd regions", "difficult objects"  # names of COCO's and VOC's ignored boxes
+LONGEST_SIDE = 1_000_000  # pixels; beyond it a size is a mistake, and no decoder opens such a picture
 
 
 def dataset_of(
-    pictures: Iterable[AnnotatedPicture], classes: Sequence[str], annotations: Path, errors: ErrorPolicy = RAISE
+    pictures: Iterable[AnnotatedPicture],
+    classes: Sequence[str],
+    annotations: Path,
+    errors: ErrorPolicy = RAISE,
+    counts: Counter[str] | None = None,
 ) -> PictureDataset:
     """Builds a data set of the pictures, in order, with their boxes of `classes`. A class's index is its position in
     `classes`.
 
-    Clips boxes to their picture. Leaves out empty boxes and those of other classes; `notes` count these and the ignored
-    ones. Raises ValueError, naming `annotations`, if picture files are missing. Does not look for them when errors are
-    collected: the caller then opens every file and reports what is wrong with each.
+    Clips boxes to their picture. Leaves out empty boxes and those of other classes; `notes` count these, the ignored
+    ones, and what the reader put into `counts` while it gave the pictures. Raises ValueError, naming `annotations`, if
+    picture files are missing. Does not look for them when errors are collected: the caller then opens every file and
+    reports what is wrong with each.
     """
-    counts: Counter[str] = Counter()
+    counts = Counter() if counts is None else counts
     indices = {name: index for index, name in enumerate(classes)}
     samples, paths, annotated = [], [], []
     for picture in pictures:
@@ -35,8 +44,9 @@ def dataset_of(
             annotated.append(picture)
     if errors.raises:
         _require_files(paths, annotations)
-    notes = tuple(f"{what}: {count}" for what, count in sorted(counts.items()) if count)
-    return PictureDataset(tuple(classes), samples, paths, notes, annotated)
+    notes = [f"{what}: {count}" for what, count in sorted(counts.items()) if count]
+    notes += _alike(classes, annotations, errors)
+    return PictureDataset(tuple(classes), samples, paths, tuple(notes), annotated)
 
 
 def objects_from_corners(
@@ -69,20 +79,49 @@ def real_and_ignored(
     return full & ~ignored, full & ignored
 
 
-def chosen_classes(available: Sequence[str], wanted: Sequence[str] | None, where: Path) -> tuple[str, ...]:
-    """The `wanted` classes, in that order, or all `available` ones. Raises ValueError, naming `where`, for unknown or
-    repeated names."""
-    if not available:
-        raise ValueError(f"{where}: there are no classes")
+def chosen_classes(
+    available: Sequence[str], wanted: Sequence[str] | None, where: Path, known: Known = tuple
+) -> tuple[str, ...]:
+    """The `wanted` classes, in that order, or all `available` ones.
+
+    A wanted class that is not available, but among those that `known` returns, is one that this split has no objects
+    of. Raises ValueError, naming `where`, for other names, which are most likely misspelt, and for repeated ones.
+    """
     if wanted is None:
+        if not available:
+            raise ValueError(f"{where}: there are no classes")
         return tuple(available)
     if not wanted:
         raise ValueError(f"{where}: the list of wanted classes is empty")
     if repeated := duplicates(wanted):
         raise ValueError(f"{where}: duplicate classes: {listed(repeated)}")
-    if unknown := [name for name in wanted if name not in set(available)]:
-        raise ValueError(f"{where}: no such class: {listed(unknown)}; there are: {listed(available)}")
+    if unknown := set(wanted).difference(available):
+        names = [*available, *(name for name in known() if name not in set(available))]
+        if unknown := [name for name in wanted if name in unknown.difference(names)]:
+            there_are = f"there are: {listed(names)}" if names else "there are no classes"
+            raise ValueError(f"{where}: no such class: {listed(unknown)}; {there_are}")
     return tuple(wanted)
+
+
+def side_in_pixels(value: float, name: str, error: Callable[[str], ValueError]) -> int:
+    """A picture's height or width, called `name`, as a whole number. Raises `error` for anything but 1 to
+    `LONGEST_SIDE`."""
+    if value > LONGEST_SIDE:
+        raise error(f"{name} should be at most {LONGEST_SIDE} pixels, but is {shown(value)}")
+    if value <= 0 or value != int(value):
+        raise error(f"{name} should be a positive whole number, but is {value:g}")
+    return int(value)
+
+
+def _alike(classes: Sequence[str], annotations: Path, errors: ErrorPolicy) -> list[str]:
+    """Says which classes differ in capitals and blanks only: probably one class, spelt in several ways."""
+    spellings = defaultdict(list)
+    for name in classes:
+        spellings["".join(name.split()).casefold()].append(repr(name))
+    alike = [f"classes that differ in capitals or blanks only: {listed(x)}" for x in spellings.values() if len(x) > 1]
+    for text in alike:
+        errors.remark("class names alike", f"{annotations}: {text}")
+    return alike
 
 
 def _sample(picture: AnnotatedPicture, indices: dict[str, int], counts: Counter[str]) -> Sample:
@@ -104,4 +143,5 @@ def _require_files(paths: Sequence[Path], annotations: Path) -> None:
     if missing:
         raise ValueError(
             f"{annotations}: {len(missing)} of {len(paths)} pictures are missing; the first is {missing[0]}"
+            f"{elsewhere(missing[0])}"
         )

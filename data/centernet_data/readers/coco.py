@@ -7,34 +7,47 @@ from pathlib import Path
 
 from centernet_data.contract.messages import listed, shown
 from centernet_data.dataset import AnnotatedBox, AnnotatedPicture, PictureDataset
-from centernet_data.readers.annotations import CROWD, chosen_classes, dataset_of
+from centernet_data.readers.annotations import CROWD, Known, chosen_classes, dataset_of
 from centernet_data.readers.errors import RAISE, ErrorPolicy
-from centernet_data.readers.json_records import Record, area, box_corners, picture_size, read_json
+from centernet_data.readers.json_records import ID, Record, area, box_corners, not_among, picture_size, read_json
+from centernet_data.readers.named_files import picture_file
+
+MARKED_IGNORED = "objects marked 'ignore'"
 
 
 def read_coco(
-    images: Path, annotations: Path, classes: Sequence[str] | None = None, errors: ErrorPolicy = RAISE
+    images: Path,
+    annotations: Path,
+    classes: Sequence[str] | None = None,
+    errors: ErrorPolicy = RAISE,
+    known: Known = tuple,
 ) -> PictureDataset:
     """Reads the pictures of a COCO file, in its order, including those without objects.
 
     The file's `file_name`s are relative to the folder `images`. A class's index is its position in `classes` if given,
-    otherwise in the file's `categories`; the ids may have gaps. Crowds become `ignored`. Boxes are clipped to their
-    picture; `areas` are the file's (the areas of the outlines), or the clipped boxes' where the file has none. Raises
-    ValueError, naming the file and the record, for anything missing, malformed or inconsistent; mistakes in single
-    records go to `errors`.
+    otherwise in the file's `categories` (see `chosen_classes` for `known`); the ids may have gaps. Crowds become
+    `ignored`, and so do objects marked with "ignore". Boxes are clipped to their picture; `areas` are the file's (the
+    areas of the outlines), or the clipped boxes' where the file has none. Raises ValueError, naming the file and the
+    record, for anything missing, malformed or inconsistent; mistakes in single records go to `errors`.
     """
     content = read_json(annotations, "COCO")
     image_records, box_records, category_records = (
         read_records(content, key, annotations, errors) for key in ("images", "annotations", "categories")
     )
-    names = _category_names(category_records, annotations, errors)
-    chosen = chosen_classes(list(dict.fromkeys(names.values())), classes, annotations)
+    names = _category_names(category_records, annotations, classes, errors)
+    chosen = chosen_classes(list(dict.fromkeys(names.values())), classes, annotations, known)
     images_by_id = by_id(image_records, errors)
     boxes = _boxes_by_image(box_records, images_by_id, names, errors)
     if not images.is_dir():
         raise ValueError(f"{images}: the folder of pictures does not exist")
     pictures = _pictures(images, images_by_id, boxes, errors)
     return dataset_of(pictures, chosen, annotations, errors)
+
+
+def coco_classes(annotations: Path) -> list[str]:
+    """The names of a COCO file's categories. Raises ValueError for a damaged file."""
+    records = read_records(read_json(annotations, "COCO"), "categories", annotations)
+    return [record.get("name", str) for record in records]
 
 
 def read_records(content: Record, key: str, path: Path, errors: ErrorPolicy = RAISE) -> list[Record]:
@@ -49,7 +62,7 @@ def read_records(content: Record, key: str, path: Path, errors: ErrorPolicy = RA
 
 
 def _has_id(values: object) -> bool:
-    return isinstance(values, dict) and isinstance(values.get("id"), (int, str))
+    return isinstance(values, dict) and isinstance(values.get("id"), (int, float, str))
 
 
 def by_id(records: Sequence[Record], errors: ErrorPolicy = RAISE) -> dict[int | str, Record]:
@@ -57,26 +70,32 @@ def by_id(records: Sequence[Record], errors: ErrorPolicy = RAISE) -> dict[int | 
     found = {}
     for record in records:
         with errors:
-            key = record.get("id", (int, str))
+            key = record.get("id", ID)
             if key in found:
                 raise record.error("duplicate id")
             found[key] = record
     return found
 
 
-def _category_names(records: Sequence[Record], path: Path, errors: ErrorPolicy) -> dict[int | str, str]:
+def _category_names(
+    records: Sequence[Record], path: Path, classes: Sequence[str] | None, errors: ErrorPolicy
+) -> dict[int | str, str]:
     names = {}
     for key, record in by_id(records, errors).items():
         with errors:
             name = record.get("name", str)
             repeated = name in names.values()
             names[key] = name  # kept, or every box of this category would be reported too
-            if repeated:
-                raise record.error(f"duplicate name '{name}'")
+            if repeated and classes is None:
+                remedy = "to read these categories as one class, list the classes with 'classes' in the TOML file"
+                raise record.error(f"duplicate name '{name}'; {remedy}")
+            if repeated and name in classes:
+                errors.remark(
+                    "categories of one name", f"{record.where}: its name, '{name}', is another's too: one class"
+                )
     if gaps := _gaps([key for key in names if isinstance(key, int)]):
-        errors.remark(
-            f"{path}: the category ids skip {listed(gaps)}; a class's index is its position in the file, not its id"
-        )
+        skipped = f"{path}: the category ids skip {listed(gaps)}"
+        errors.remark("category ids", f"{skipped}; a class's index is its position in the file, not its id", "note")
     return names
 
 
@@ -94,22 +113,23 @@ def _boxes_by_image(
     boxes = defaultdict(list)
     for record in records:
         with errors:
-            image_id, category_id = record.get("image_id", (int, str)), record.get("category_id", (int, str))
-            record.get("id", (int, str))
+            image_id, category_id = record.get("image_id", ID), record.get("category_id", ID)
+            if record.values.get("id") is not None:  # nothing here needs it
+                record.get("id", ID)
             if image_id not in images:
-                raise record.error(f"its image_id {image_id!r} is not among the images")
+                raise not_among(record, "image_id", images, "images")
             if category_id not in names:
-                raise record.error(f"its category_id {category_id!r} is not among the categories")
-            ignored = CROWD if _is_crowd(record) else ""
+                raise not_among(record, "category_id", names, "categories")
+            ignored = CROWD if _is_marked(record, "iscrowd") else MARKED_IGNORED if _is_marked(record, "ignore") else ""
             box = AnnotatedBox(box_corners(record), names[category_id], ignored, area(record), record.where)
             boxes[image_id].append(box)
     return boxes
 
 
-def _is_crowd(record: Record) -> bool:
-    value = record.values.get("iscrowd", 0)
-    if value not in (0, 1):
-        raise record.error(f"'iscrowd' should be 0 or 1, but is {shown(value)}")
+def _is_marked(record: Record, key: str) -> bool:
+    value = record.values.get(key)
+    if value not in (None, 0, 1):
+        raise record.error(f"'{key}' should be 0 or 1, but is {shown(value)}")
     return bool(value)
 
 
@@ -119,4 +139,4 @@ def _pictures(
     for key, record in images.items():
         with errors:
             name, (height, width) = record.get("file_name", str), picture_size(record)
-            yield AnnotatedPicture(name, folder / name, height, width, boxes.get(key, []))
+            yield AnnotatedPicture(name, picture_file(folder, name), height, width, boxes.get(key, []))

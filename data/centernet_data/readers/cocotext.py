@@ -10,7 +10,8 @@ from centernet_data.contract.words import LEAST_AREA, ONE_CLASS
 from centernet_data.dataset import AnnotatedBox, AnnotatedPicture, PictureDataset
 from centernet_data.readers.annotations import chosen_classes, dataset_of
 from centernet_data.readers.errors import RAISE, ErrorPolicy
-from centernet_data.readers.json_records import Record, area, box_corners, picture_size, read_json
+from centernet_data.readers.json_records import ID, Record, area, box_corners, not_among, picture_size, read_json
+from centernet_data.readers.named_files import picture_file
 
 WORD_CLASSES = ("machine printed", "handwritten", "others")
 LEGIBILITY = ("legible", "illegible")
@@ -49,7 +50,7 @@ def read_cocotext(
             for word in words[key]:
                 with errors:
                     boxes.append(_box(word, height, width, by_class, ignore_illegible, least_area))
-            pictures.append(AnnotatedPicture(name, images / name, height, width, boxes))
+            pictures.append(AnnotatedPicture(name, picture_file(images, name), height, width, boxes))
     return _dataset_of_existing(pictures, chosen, images, annotations, errors)
 
 
@@ -67,9 +68,9 @@ def _words_by_image(
     by_image = defaultdict(list)
     for word in words.values():
         with errors:
-            image_id = word.get("image_id", (int, str))
+            image_id = word.get("image_id", ID)
             if str(image_id) not in images:
-                raise word.error(f"its image_id {image_id!r} is not among the imgs")
+                raise not_among(word, "image_id", images, "imgs")
             by_image[str(image_id)].append(word)
     return by_image
 

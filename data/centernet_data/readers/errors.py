@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 from types import TracebackType
+from typing import Literal, NamedTuple
+
+
+class Remark(NamedTuple):
+    """Something that is no mistake, but may be a surprise. A warning is probably unintended."""
+
+    kind: str
+    text: str
+    severity: Literal["warning", "note"]
 
 
 class ErrorPolicy:
@@ -16,8 +25,8 @@ class ErrorPolicy:
     def __exit__(self, kind: type | None, error: BaseException | None, traceback: TracebackType | None) -> bool:
         return False
 
-    def remark(self, text: str) -> None:
-        """Receives a remark: not a mistake, but possibly a surprise. This policy drops it."""
+    def remark(self, kind: str, text: str, severity: Literal["warning", "note"] = "warning") -> None:
+        """Receives a remark. This policy drops it; the reader's notes count what matters to training."""
 
 
 RAISE = ErrorPolicy()
@@ -26,14 +35,14 @@ RAISE = ErrorPolicy()
 class Collect(ErrorPolicy):
     """This policy skips a record with a mistake, and the reader continues with the next.
 
-    `mistakes` and `remarks` are one line each, in order of occurrence, without repetitions.
+    `mistakes` are one line each. These and the `remarks` are in order of occurrence, without repetitions.
     """
 
     raises = False
 
     def __init__(self) -> None:
         self._mistakes: dict[str, None] = {}  # an ordered set, because some files are read more than once
-        self._remarks: dict[str, None] = {}
+        self._remarks: dict[Remark, None] = {}
 
     @property
     def mistakes(self) -> list[str]:
@@ -41,8 +50,8 @@ class Collect(ErrorPolicy):
         return list(self._mistakes)
 
     @property
-    def remarks(self) -> list[str]:
-        """The remarks received, one line each."""
+    def remarks(self) -> list[Remark]:
+        """The remarks received."""
         return list(self._remarks)
 
     def __exit__(self, kind: type | None, error: BaseException | None, traceback: TracebackType | None) -> bool:
@@ -51,5 +60,5 @@ class Collect(ErrorPolicy):
         self._mistakes[str(error)] = None
         return True
 
-    def remark(self, text: str) -> None:
-        self._remarks[text] = None
+    def remark(self, kind: str, text: str, severity: Literal["warning", "note"] = "warning") -> None:
+        self._remarks[Remark(kind, text, severity)] = None

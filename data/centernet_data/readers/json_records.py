@@ -2,9 +2,12 @@
 
 import json
 import sys
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from centernet_data.contract.messages import shown
+from centernet_data.readers.annotations import side_in_pixels
 
 _KINDS = {
     int: "a whole number",
@@ -13,14 +16,16 @@ _KINDS = {
     dict: "an object",
     (int, str): "a whole number or a string",
 }
+ID = (int, str)  # what may number a record
 
 
 def read_json(path: Path, format_name: str) -> "Record":
-    """Reads the object at the top of a JSON file in UTF-8. Raises ValueError, naming the file, if there is none."""
+    """Reads the object at the top of a JSON file in UTF-8. Raises ValueError, naming the file, if there is none, or if
+    an object gives two values for one key: only the last would be read."""
     if not path.is_file():
         raise ValueError(f"{path}: the annotation file does not exist")
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes(), object_pairs_hook=_without_lost_values)
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: not JSON: line {error.lineno}, column {error.colno}: {error.msg}") from error
     except (ValueError, RecursionError) as error:  # not UTF-8, a number of thousands of digits, thousands of brackets
@@ -44,13 +49,17 @@ class Record:
         self.values = values
         self.where = where
 
-    def get(self, key: str, kind: type | tuple[type, ...]):
+    def get(self, key: str, kind: type | tuple[type, ...]) -> Any:
         """The value of `key`. Raises ValueError, naming the record, if it is missing or not of this kind."""
         if key not in self.values:
             raise self.error(f"'{key}' is missing")
         value = self.values[key]
+        if isinstance(value, float) and value.is_integer() and (kind is int or kind is ID):
+            value = int(value)
         if not isinstance(value, kind) or isinstance(value, bool):
             raise self.error(f"'{key}' should be {_KINDS[kind]}, but is {shown(value)}")
+        if isinstance(value, str) and not _is_text(value):
+            raise self.error(f"'{key}' is no text: it has half of a character: {shown(value)}")
         return value
 
     def error(self, what: str) -> ValueError:
@@ -79,11 +88,35 @@ def area(record: Record) -> float | None:
 
 
 def picture_size(record: Record) -> tuple[int, int]:
-    """A picture's height and width in pixels. Raises ValueError, naming the record, unless both are positive."""
+    """A picture's height and width in pixels. Raises ValueError, naming the record, unless both are positive, and not
+    beyond any picture's."""
     height, width = record.get("height", int), record.get("width", int)
     if height <= 0 or width <= 0:
-        raise record.error(f"its size should be positive, but is {width} x {height} (width x height)")
+        raise record.error(f"its size should be positive, but is {shown(width)} x {shown(height)} (width x height)")
+    height, width = (side_in_pixels(record.get(side, int), f"'{side}'", record.error) for side in ("height", "width"))
     return height, width
+
+
+def not_among(record: Record, key: str, ids: Collection[int | str], what: str) -> ValueError:
+    """The error that the id under `key` is not among `ids`, those of `what`."""
+    value = record.get(key, ID)
+    other = str(value) if isinstance(value, int) else int(value) if value.isdecimal() else None
+    hint = f", but {other!r} is: one is a number, the other a string" if other in ids else ""
+    return record.error(f"its {key} {value!r} is not among the {what}{hint}")
+
+
+def _without_lost_values(pairs: list[tuple[str, object]]) -> dict:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        for key, value in pairs:
+            if value != values[key]:
+                raise ValueError(f"an object has two values for {shown(key)}: {shown(value)} and {shown(values[key])}")
+    return values
+
+
+def _is_text(value: str) -> bool:
+    """Whether every character is whole: JSON can hold half of a surrogate pair, which no file and no terminal can."""
+    return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _is_number(value: object) -> bool:

@@ -1,99 +1,104 @@
 """Reads data sets in Pascal VOC's layout, with one XML file per picture."""
 
-import math
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from xml.etree import ElementTree
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
+from centernet_data.contract.files import read_lines
 from centernet_data.contract.messages import duplicates, listed
 from centernet_data.dataset import AnnotatedBox, AnnotatedPicture, PictureDataset
-from centernet_data.readers.annotations import DIFFICULT, chosen_classes, dataset_of
+from centernet_data.imaging.decoding import PICTURE_SUFFIXES, picture_content, upright_size
+from centernet_data.readers.annotations import DIFFICULT, Known, chosen_classes, dataset_of, side_in_pixels
 from centernet_data.readers.errors import RAISE, ErrorPolicy
+from centernet_data.readers.named_files import NamedFiles
+from centernet_data.readers.voc_xml import Element, read_xml
+
+_LINE_OF_A_CLASS = re.compile(r"(.*\S)\s+(-1|0|1)")  # VOC's lists of one class: a picture's name, and whether it has it
+_SIZE_FROM_FILE = "pictures whose size is read from their file, because their annotation has none"
+_ANOTHER_PICTURE = "annotations whose <filename> is another picture's; the picture of the annotation's own name is used"
+_BEFORE_THE_FIRST = (
+    "boxes that begin before pixel 1, from which VOC counts; if this data set counts from 0, write first_pixel = 0"
+)
 
 
 def read_voc(
-    root: Path, split: str, classes: Sequence[str] | None = None, errors: ErrorPolicy = RAISE
+    root: Path,
+    split: str,
+    classes: Sequence[str] | None = None,
+    errors: ErrorPolicy = RAISE,
+    first_pixel: int = 1,
+    known: Known = tuple,
 ) -> PictureDataset:
     """Reads the pictures of `root`/ImageSets/Main/`split`.txt, in its order, including those without objects.
 
-    VOC counts pixels from 1 and includes the last one, so an object covers [xmin - 1, xmax] x [ymin - 1, ymax] in
-    continuous coordinates. Boxes are clipped to their picture. `difficult` objects become `ignored`. A class's index is
-    its position in `classes` if given, otherwise among the sorted names in all of `root`/Annotations, so that every
-    split agrees. Raises ValueError, naming the file and the object, for anything missing, malformed or inconsistent;
-    mistakes in single pictures or objects go to `errors`.
+    A line names a picture and its annotation by their path in JPEGImages and Annotations, without suffix. VOC counts
+    pixels from 1 and includes the last one, so an object covers [xmin - 1, xmax] x [ymin - 1, ymax] in continuous
+    coordinates; with a `first_pixel` of 0, [xmin, xmax] x [ymin, ymax]. Boxes are clipped to their picture. `difficult`
+    objects become `ignored`. A class's index is its position in `classes` if given (see `chosen_classes` for `known`),
+    otherwise among the sorted names in all of `root`/Annotations, so that every split agrees. Raises ValueError, naming
+    the file and the object, for anything missing, malformed or inconsistent; mistakes in single pictures or objects go
+    to `errors`.
     """
-    names = _split_names(root, split, errors)
-    annotations = _read_all(root / "Annotations", errors)
-    chosen = chosen_classes(_all_classes(annotations.values(), errors), classes, root / "Annotations")
-    pictures = _pictures(root, names, annotations, errors)
-    return dataset_of(pictures, chosen, _split_file(root, split), errors)
+    _require_layout(root, split)
+    files = NamedFiles(root / "Annotations", (".xml",))
+    lines = _lines(root, split, files, errors)
+    annotations = _read_all(files, errors)
+    chosen = chosen_classes(_class_names(annotations.values(), errors), classes, files.folder, known)
+    reading = _Reading(files, NamedFiles(root / "JPEGImages", PICTURE_SUFFIXES), annotations, first_pixel, errors)
+    return dataset_of(reading.pictures(lines), chosen, _split_file(root, split), errors, reading.counts)
 
 
-class _Element:
-    """One XML element and its place in the file. Reading a value gives the right type or an error that says what is
-    wrong."""
-
-    def __init__(self, element: ElementTree.Element, where: str):
-        self.element = element
-        self.where = where
-
-    def text(self, tag: str) -> str:
-        text = (self.element.findtext(tag) or "").strip()
-        if not text:
-            raise self.error(f"<{tag}> is missing or empty")
-        return text
-
-    def number(self, tag: str) -> float:
-        text = self.text(tag)
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            raise self.error(f"<{tag}> should be a finite number, but is '{text}'")
-        return value
-
-    def objects(self) -> list["_Element"]:
-        children = self.element.findall("object")
-        return [_Element(child, f"{self.where}: object {number}") for number, child in enumerate(children, start=1)]
-
-    def error(self, what: str) -> ValueError:
-        return ValueError(f"{self.where}: {what}")
+def voc_classes(root: Path) -> list[str]:
+    """The sorted names of the classes in all of `root`/Annotations. Raises ValueError for a damaged file."""
+    return _class_names(_read_all(NamedFiles(root / "Annotations", (".xml",)), RAISE).values(), RAISE)
 
 
 def _split_file(root: Path, split: str) -> Path:
     return root / "ImageSets" / "Main" / f"{split}.txt"
 
 
-def _split_names(root: Path, split: str, errors: ErrorPolicy) -> list[str]:
+def _require_layout(root: Path, split: str) -> None:
     path = _split_file(root, split)
     for folder in (root, path.parent, root / "Annotations", root / "JPEGImages"):
         if not folder.is_dir():
             raise ValueError(f"{folder}: the folder does not exist (Pascal VOC's layout needs it)")
     if not path.is_file():
-        splits = sorted(file.stem for file in path.parent.glob("*.txt"))
+        splits = sorted(file.stem for file in path.parent.glob("*.txt") if not file.name.startswith("."))
         raise ValueError(f"{path}: there is no split '{split}'; there are: {listed(splits) or 'none'}")
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not a text file: {error}") from error
-    names = [line.strip() for line in lines if line.strip()]
+
+
+def _lines(root: Path, split: str, files: NamedFiles, errors: ErrorPolicy) -> dict[str, str]:
+    """The names in a split's file, and the place of each for messages."""
+    path = _split_file(root, split)
+    places = [(line.replace("\\", "/"), number) for number, line in enumerate(read_lines(path), start=1) if line]
+    for line, number in places:
+        marked = _LINE_OF_A_CLASS.fullmatch(line)
+        if marked and files.of(marked[1]) and not files.of(line):
+            raise ValueError(
+                f"{path}: line {number}: '{line}': this is VOC's list of one class (1: a picture shows it, -1: not), "
+                "not a list of pictures; name another file of the folder as the split"
+            )
     with errors:
-        if repeated := duplicates(names):
-            raise ValueError(f"{path}: duplicate pictures: {listed(repeated)}")
-    return list(dict.fromkeys(names))
+        if repeated := duplicates(line for line, _ in places):
+            again = max(number for line, number in places if line == repeated[0])
+            raise ValueError(f"{path}: duplicate pictures: {listed(repeated)} (the first again in line {again})")
+    return {line: f"line {number} of {path}" for line, number in places}
 
 
-def _read_all(folder: Path, errors: ErrorPolicy) -> dict[str, _Element]:
-    """Reads every annotation file in the folder; keys are the names of the pictures."""
+def _read_all(files: NamedFiles, errors: ErrorPolicy) -> dict[str, Element]:
+    """Reads every annotation file; keys are the names of the pictures."""
     annotations = {}
-    for file in sorted(folder.glob("*.xml")):
+    for stem, path in files:
         with errors:
-            annotations[file.stem] = _read_xml(file)
+            if stem in annotations:
+                raise ValueError(f"{path}: there is {Path(annotations[stem].where).name} too; one of them must go")
+            annotations[stem] = read_xml(path)
     return annotations
 
 
-def _all_classes(annotations: Iterable[_Element], errors: ErrorPolicy) -> list[str]:
+def _class_names(annotations: Iterable[Element], errors: ErrorPolicy) -> list[str]:
     names = set()
     for annotation in annotations:
         for item in annotation.objects():
@@ -102,58 +107,92 @@ def _all_classes(annotations: Iterable[_Element], errors: ErrorPolicy) -> list[s
     return sorted(names)
 
 
-def _read_xml(path: Path) -> _Element:
-    if not path.is_file():
-        raise ValueError(f"{path}: the annotation file does not exist")
-    try:
-        return _Element(ElementTree.parse(path).getroot(), str(path))
-    except (ElementTree.ParseError, ValueError, LookupError) as error:  # ValueError and LookupError: its encoding
-        raise ValueError(f"{path}: not XML: {error}") from error
+@dataclass
+class _Reading:
+    """One pass over a split."""
+
+    files: NamedFiles
+    jpegs: NamedFiles
+    annotations: Mapping[str, Element]
+    first_pixel: int
+    errors: ErrorPolicy
+
+    def __post_init__(self):
+        self.counts: Counter[str] = Counter()
+
+    def pictures(self, lines: Mapping[str, str]) -> Iterator[AnnotatedPicture]:
+        for name, where in lines.items():
+            with self.errors:
+                if self.files.of(name) and name not in self.annotations:
+                    continue  # it is not XML, as was said already
+                if name not in self.annotations:
+                    raise ValueError(self._no_annotation(name, where))
+                annotation = self.annotations[name]
+                path = self._picture_path(name, annotation)
+                height, width = self._size(annotation, path)
+                shown = path.relative_to(self.jpegs.folder).as_posix()
+                yield AnnotatedPicture(shown, path, height, width, self._boxes(annotation))
+
+    def _no_annotation(self, name: str, where: str) -> str:
+        missing = f"{self.files.folder / name}.xml: the annotation file does not exist; {where} names it"
+        plain = PurePosixPath(name).with_suffix("").as_posix()
+        if there := [plain] if self.files.of(plain) else self.files.similar(name) or self.files.similar(plain):
+            return f"{missing}; it is there as {there[0]}.xml: the line should be {there[0]}"
+        return missing
+
+    def _picture_path(self, name: str, annotation: Element) -> Path:
+        own, named = self.jpegs.of(name), self._named(name, annotation.text_or_empty("filename"))
+        if named in own or (named and not own and self._stem(named) not in self.annotations):
+            return named
+        if own and named:
+            self.counts[_ANOTHER_PICTURE] += 1
+            which = f"its <filename> is another picture's, {named.name}; {own[0].name} is used"
+            self.errors.remark("<filename> of another picture", f"{annotation.where}: {which}")
+        if named and not own:
+            belongs = f"its <filename>, {named.name}, belongs to {self._stem(named)}.xml"
+            raise annotation.error(f"there is no picture {self.jpegs.folder / name}.jpg, and {belongs}")
+        plain = [path for path in own if path.suffix == ".jpg"] or own or [self.jpegs.folder / f"{name}.jpg"]
+        if len(plain) > 1:
+            raise annotation.error(f"it has several pictures: {listed([path.name for path in plain])}")
+        return plain[0]
+
+    def _named(self, name: str, filename: str) -> Path | None:
+        """The picture that a <filename> names, if it is there: in the folder of the annotation's own, or in all."""
+        parts = PurePosixPath(filename.replace("\\", "/"))
+        beside = self.jpegs.folder / PurePosixPath(name).parent
+        inside = parts.name and not parts.is_absolute() and ".." not in parts.parts
+        places = [beside / parts.name, *([self.jpegs.folder / parts] if inside else [])]
+        return next((path for path in places if path.is_file()), None)
+
+    def _stem(self, path: Path) -> str:
+        return path.relative_to(self.jpegs.folder).with_suffix("").as_posix()
+
+    def _size(self, annotation: Element, path: Path) -> tuple[int, int]:
+        texts = [annotation.text_or_empty(f"size/{side}") for side in ("height", "width")]
+        if any(text in ("", "0") for text in texts):
+            size = upright_size(picture_content(path), str(path))
+            self.counts[_SIZE_FROM_FILE] += 1
+            return size
+        height, width = (
+            side_in_pixels(annotation.number(f"size/{side}"), f"<size/{side}>", annotation.error)
+            for side in ("height", "width")
+        )
+        return height, width
+
+    def _boxes(self, annotation: Element) -> list[AnnotatedBox]:
+        boxes = []
+        for item in annotation.objects():
+            with self.errors:
+                x_min, y_min, x_max, y_max = item.corners()
+                ignored, first = DIFFICULT if _is_difficult(item) else "", self.first_pixel
+                self.counts[_BEFORE_THE_FIRST] += 0 <= min(x_min, y_min) < first
+                corners = (x_min - first, y_min - first, x_max, y_max)
+                boxes.append(AnnotatedBox(corners, item.text("name"), ignored, where=item.where))
+        return boxes
 
 
-def _pictures(
-    root: Path, names: Sequence[str], annotations: Mapping[str, _Element], errors: ErrorPolicy
-) -> Iterator[AnnotatedPicture]:
-    for name in names:
-        with errors:
-            annotation = annotations.get(name) or _read_xml(root / "Annotations" / f"{name}.xml")
-            path = _picture_path(root / "JPEGImages", annotation, name)
-            height, width = _size(annotation, "height"), _size(annotation, "width")
-            yield AnnotatedPicture(path.name, path, height, width, _boxes(annotation, errors))
-
-
-def _picture_path(folder: Path, annotation: _Element, name: str) -> Path:
-    by_split = folder / f"{name}.jpg"
-    filename = (annotation.element.findtext("filename") or "").strip()
-    # Renamed data sets often keep a stale <filename>: if its file is missing, use the name in the split's list.
-    return by_split if not filename or (by_split.is_file() and not (folder / filename).is_file()) else folder / filename
-
-
-def _size(annotation: _Element, side: str) -> int:
-    value = annotation.number(f"size/{side}")
-    if value <= 0 or value != int(value):
-        raise annotation.error(f"<size/{side}> should be a positive whole number, but is {value:g}")
-    return int(value)
-
-
-def _boxes(annotation: _Element, errors: ErrorPolicy) -> list[AnnotatedBox]:
-    boxes = []
-    for item in annotation.objects():
-        with errors:
-            boxes.append(_box(item))
-    return boxes
-
-
-def _box(item: _Element) -> AnnotatedBox:
-    x_min, y_min, x_max, y_max = (item.number(f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax"))
-    if x_max < x_min - 1 or y_max < y_min - 1:
-        raise item.error(f"its box is reversed: xmin {x_min:g}, ymin {y_min:g}, xmax {x_max:g}, ymax {y_max:g}")
-    ignored = DIFFICULT if _is_difficult(item) else ""
-    return AnnotatedBox((x_min - 1, y_min - 1, x_max, y_max), item.text("name"), ignored, where=item.where)
-
-
-def _is_difficult(item: _Element) -> bool:
-    text = (item.element.findtext("difficult") or "0").strip()
+def _is_difficult(item: Element) -> bool:
+    text = item.text_or_empty("difficult") or "0"
     if text not in ("0", "1"):
         raise item.error(f"<difficult> should be 0 or 1, but is '{text}'")
     return text == "1"

@@ -1,0 +1,69 @@
+"""Finds files by the names that data sets give them, and says where a missing one is instead."""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
+
+from centernet_data.contract.messages import listed
+
+
+class NamedFiles:
+    """The files in a folder and its sub-folders, by their path in it without its suffix.
+
+    `suffixes` are in small letters, and match capital ones. Hidden files and folders are left out: a Mac adds a
+    "._p0.xml" beside each p0.xml that it packs.
+    """
+
+    def __init__(self, folder: Path, suffixes: tuple[str, ...]):
+        self.folder = folder
+        self._by_stem: dict[str, list[Path]] = defaultdict(list)
+        self._by_name: dict[str, list[str]] = defaultdict(list)  # stems by their last part, in small letters
+        for path in _visible_files(folder):
+            if path.suffix.lower() in suffixes:
+                stem = path.relative_to(folder).with_suffix("").as_posix()
+                self._by_stem[stem].append(path)
+                self._by_name[PurePosixPath(stem).name.lower()].append(stem)
+
+    def __iter__(self) -> Iterator[tuple[str, Path]]:
+        """Each stem, sorted, with each of its files."""
+        return ((stem, path) for stem in sorted(self._by_stem) for path in self._by_stem[stem])
+
+    def of(self, stem: str) -> list[Path]:
+        """The files of this stem; they differ in their suffixes."""
+        return self._by_stem.get(stem, [])
+
+    def similar(self, stem: str) -> list[str]:
+        """Stems of files in other folders, or in other capitals."""
+        return self._by_name.get(PurePosixPath(stem).name.lower(), [])
+
+
+def _visible_files(folder: Path) -> Iterator[Path]:
+    seen = set()  # links may lead back
+    for place, folders, names in os.walk(folder, followlinks=True):
+        seen.add(os.path.realpath(place))
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(".") and os.path.realpath(Path(place, name)) not in seen
+        )
+        yield from (Path(place, name) for name in sorted(names) if not name.startswith("."))
+
+
+def picture_file(folder: Path, name: str) -> Path:
+    """The file that `name` means: as it is written, or else with Windows' backslashes or a URL's %20 read as such.
+    The first of these if none exists."""
+    spellings = dict.fromkeys([name, name.replace("\\", "/"), unquote(name), unquote(name).replace("\\", "/")])
+    paths = [folder / spelling for spelling in spellings]
+    return next((path for path in paths if path.is_file()), paths[0])
+
+
+def elsewhere(missing: Path) -> str:
+    """Where a missing file of a data set is instead, as the end of a sentence; empty if it is nowhere near."""
+    parts = Path(unquote(str(missing)).replace("\\", "/"))
+    above = [folder / parts.name for folder in list(parts.parents)[1:3]]
+    if found := next((path for path in above if path.is_file()), None):
+        return f"; it is there as {found}"
+    if not missing.parent.is_dir():
+        return f"; there is no folder {missing.parent}"
+    near = sorted(other.name for other in missing.parent.iterdir() if other.stem.lower() == missing.stem.lower())
+    return f"; it is there as {listed(near)}" if near else ""
