@@ -1,50 +1,45 @@
 """Opens the splits of a data set, given its name or the TOML file that describes it."""
 
 import re
-import tomllib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from centernet_data.contract.messages import listed
-from centernet_data.dataset import Dataset
-from centernet_data.readers.coco import read_coco
+from centernet_data.dataset import Dataset, PictureDataset
+from centernet_data.readers.coco import coco_classes, read_coco
 from centernet_data.readers.cocotext import read_cocotext
+from centernet_data.readers.description import Description, classes_line, read_description
 from centernet_data.readers.errors import RAISE, ErrorPolicy
 from centernet_data.readers.tfds import PREFIX, is_tfds, read_tfds, tfds_splits
-from centernet_data.readers.voc import read_voc
+from centernet_data.readers.voc import read_voc, voc_classes
 from centernet_data.synthetic.scene_text import SceneTextDataset
 from centernet_data.synthetic.shapes import ShapesDataset
 
 _BUILT_IN = {"shapes": ShapesDataset, "scene-text": SceneTextDataset}
-_SECTION_KEYS = {
-    "coco": ("images", "annotations"),
-    "cocotext": ("images", "annotations", "split"),
-    "voc": ("root", "split"),
-}
-_OPTIONS = {"cocotext": {"ignore_illegible": bool, "least_area": float}}  # keys that only one format has
 
 
-def open_dataset(data: str | Path, split: str, errors: ErrorPolicy = RAISE) -> Dataset:
+def open_dataset(data: str | Path, split: str, errors: ErrorPolicy = RAISE, known: Collection[str] = ()) -> Dataset:
     """Opens one split of a data set. `data` is the name of a built-in one ("shapes", "scene-text"), "tfds:" followed by
     the name or folder of a TFDS data set, or the path of a TOML file such as:
 
         format = "coco"              # or "cocotext" or "voc"
-        classes = ["person"]         # optional: only these, in this order
+        classes = ["person"]         # optional: only these, in this order; a split may lack objects of some
         [train]                      # one section per split
         images = "images"            # paths are relative to the TOML file's folder
         annotations = "train.json"   # "voc" has instead: root = "VOC2007" and split = "train"
 
     "cocotext" also needs a `split`, and has two more options besides `classes`: ignore_illegible = true and
-    least_area = 0.001. Raises ValueError, naming the file and the record, for any mistake in the TOML file or in the
-    files it refers to; mistakes in single records go to `errors`.
+    least_area = 0.001; "voc" has first_pixel = 0 for coordinates counted from 0. A class that the files of no split
+    name, nor `known`, is taken for misspelt. Raises ValueError, naming the file and the record, for any mistake in the
+    TOML file or in the files it refers to; mistakes in single records go to `errors`.
     """
     if _is_builtin(data):
         return _BUILT_IN[str(data)](split)
     if is_tfds(data):
         return read_tfds(str(data), split, errors)
-    path = Path(data)
-    return _open_section(path, _read_toml(path), split, errors)
+    return _open_section(_described(data), split, errors, known)
 
 
 def split_names(data: str | Path) -> tuple[str, ...]:
@@ -53,14 +48,10 @@ def split_names(data: str | Path) -> tuple[str, ...]:
         return ("train", "val")
     if is_tfds(data):
         return tfds_splits(str(data))
-    path = Path(data)
-    content = _read_toml(path)
-    kind = _format(path, content)
-    _classes(path, content)
-    sections = tuple(_sections(path, content, kind))
-    if not sections:
-        raise ValueError(f"{path}: there is no section, such as [train]")
-    return sections
+    description = _described(data)
+    if not description.sections:
+        raise ValueError(f"{data}: there is no section, such as [train]")
+    return tuple(description.sections)
 
 
 def name_of_data(data: str) -> str:
@@ -76,10 +67,11 @@ def open_for_model(data: str | Path, split: str, classes: Sequence[str], model: 
 
     Raises ValueError as `open_dataset` does, and if the data set's classes differ or the split has no pictures.
     """
-    dataset = open_dataset(data, split)
+    dataset = open_dataset(data, split, known=classes)
     if tuple(dataset.classes) != tuple(classes):
         raise ValueError(
             f"{data}: its classes ({', '.join(dataset.classes)}) differ from those of {model} ({', '.join(classes)})"
+            f"{_for_model(data, dataset.classes, classes)}"
         )
     require_pictures(data, split, dataset)
     return dataset
@@ -132,89 +124,64 @@ def coco_section(data: str | Path, split: str) -> tuple[Path, Path, list[str] | 
     """
     if _is_builtin(data) or is_tfds(data):
         return None
-    path = Path(data)
-    content = _read_toml(path)
-    if _format(path, content) != "coco":
+    description = _described(data)
+    if description.format != "coco":
         return None
-    section = _section(path, content, split, "coco")
-    return path.parent / section["images"], path.parent / section["annotations"], _classes(path, content)
+    section, folder = description.section(split), description.path.parent
+    return folder / section["images"], folder / section["annotations"], description.classes
 
 
 def _is_builtin(data: str | Path) -> bool:
     return str(data) in _BUILT_IN
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ValueError(
-            f"{path}: neither a file nor the name of a built-in data set (there are: {listed(list(_BUILT_IN))})"
-        )
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not TOML: {error}") from error
+def _described(data: str | Path) -> Description:
+    return read_description(Path(data), list(_BUILT_IN))
 
 
-def _open_section(path: Path, content: dict[str, Any], split: str, errors: ErrorPolicy) -> Dataset:
-    folder, kind, classes = path.parent, _format(path, content), _classes(path, content)
-    options = _options(path, content, _OPTIONS.get(kind, {}))
-    section = _section(path, content, split, kind)
-    if kind == "voc":
-        return read_voc(folder / section["root"], section["split"], classes, errors)
-    images, annotations = folder / section["images"], folder / section["annotations"]
-    if kind == "coco":
-        return read_coco(images, annotations, classes, errors)
-    return read_cocotext(images, annotations, section["split"], classes, **options, errors=errors)
+def _open_section(description: Description, split: str, errors: ErrorPolicy, known: Collection[str]) -> PictureDataset:
+    section, classes, options = description.section(split), description.classes, description.options
+    folder = description.path.parent
+
+    def elsewhere() -> list[str]:
+        return [*known, *_classes_of_others(description, split)]
+
+    if description.format == "voc":
+        dataset = read_voc(folder / section["root"], section["split"], classes, errors, **options, known=elsewhere)
+    else:
+        images, annotations = folder / section["images"], folder / section["annotations"]
+        if description.format == "coco":
+            dataset = read_coco(images, annotations, classes, errors, known=elsewhere)
+        else:
+            dataset = read_cocotext(images, annotations, section["split"], classes, **options, errors=errors)
+    return dataset if classes is None else replace(dataset, notes=(*dataset.notes, *_absent(dataset)))
 
 
-def _format(path: Path, content: dict[str, Any]) -> str:
-    if "format" not in content:
-        raise ValueError(f"{path}: 'format' is missing; it should be one of: {listed(list(_SECTION_KEYS))}")
-    kind = content["format"]
-    if not isinstance(kind, str) or kind not in _SECTION_KEYS:
-        raise ValueError(f"{path}: no such format: {kind!r}; there are: {listed(list(_SECTION_KEYS))}")
-    return kind
+def _classes_of_others(description: Description, split: str) -> list[str]:
+    """The classes that the files of the other splits name, as far as they can be read."""
+    names, folder = [], description.path.parent
+    for other in description.sections:
+        with suppress(ValueError, OSError):  # opening that split reports it
+            if other != split and description.format == "voc":
+                names += voc_classes(folder / description.section(other)["root"])
+            elif other != split and description.format == "coco":
+                names += coco_classes(folder / description.section(other)["annotations"])
+    return names
 
 
-def _classes(path: Path, content: dict[str, Any]) -> list[str] | None:
-    classes = content.get("classes")
-    if classes is None:
-        return None
-    if not isinstance(classes, list) or not classes or not all(isinstance(name, str) for name in classes):
-        raise ValueError(f"{path}: 'classes' should be a list of at least one string, but is {classes!r}")
-    return classes
+def _absent(dataset: PictureDataset) -> list[str]:
+    present = {int(label) for sample in dataset.samples for label in sample.objects[:, 4]}
+    absent = [name for index, name in enumerate(dataset.classes) if index not in present]
+    return [f"classes without any object: {listed(absent)}"] if absent else []
 
 
-def _options(path: Path, content: dict[str, Any], kinds: dict[str, type]) -> dict[str, Any]:
-    options = {key: content[key] for key in kinds if key in content}
-    for key, value in options.items():
-        if kinds[key] is bool and not isinstance(value, bool):
-            raise ValueError(f"{path}: '{key}' should be true or false, but is {value!r}")
-        if kinds[key] is float and (type(value) not in (int, float) or not 0 <= value <= 1):
-            raise ValueError(f"{path}: '{key}' should be a number from 0 to 1, but is {value!r}")
-    return options
-
-
-def _sections(path: Path, content: dict[str, Any], kind: str) -> dict[str, dict]:
-    known = ["format", "classes", *_OPTIONS.get(kind, {})]
-    sections = {key: value for key, value in content.items() if isinstance(value, dict)}
-    if unknown := [key for key in content if key not in {*known, *sections}]:
-        raise ValueError(f"{path}: unknown key: {listed(unknown)}; there are: {listed(known)} and sections")
-    return sections
-
-
-def _section(path: Path, content: dict[str, Any], split: str, kind: str) -> dict[str, str]:
-    keys, sections = _SECTION_KEYS[kind], _sections(path, content, kind)
-    if split not in sections:
-        raise ValueError(f"{path}: there is no section [{split}]; there are: {listed(list(sections)) or 'none'}")
-    section = sections[split]
-    if unknown := [key for key in section if key not in keys]:
-        raise ValueError(f"{path}: [{split}] has an unknown key: {listed(unknown)}; there are: {listed(keys)}")
-    for key in keys:
-        if not isinstance(section.get(key), str):
-            wrong = f"should be a string, but is {section[key]!r}" if key in section else "is missing"
-            raise ValueError(f"{path}: '{key}' of [{split}] {wrong}")
-    return section
+def _for_model(data: str | Path, own: Sequence[str], classes: Sequence[str]) -> str:
+    """How to read a data set with a model's classes, as the end of a sentence; empty if that would not help."""
+    if _is_builtin(data) or is_tfds(data) or not set(own) & set(classes):
+        return ""
+    left_out = [name for name in own if name not in classes]
+    loss = f" (objects of {listed(left_out)} are then left out)" if left_out else ""
+    return f"; to evaluate by name, write this line at its top, in place of its own: {classes_line(classes)}{loss}"
 
 
 def _require_same_classes(data: str | Path, one: tuple[str, Dataset], other: tuple[str, Dataset]) -> None:
@@ -226,4 +193,6 @@ def _require_same_classes(data: str | Path, one: tuple[str, Dataset], other: tup
         difference = f"only in [{a}]: {listed(only_a) or 'none'}; only in [{b}]: {listed(only_b) or 'none'}"
     else:
         difference = f"the same names in a different order: {listed(in_a)} and {listed(in_b)}"
-    raise ValueError(f"{data}: the classes of [{a}] and [{b}] differ: {difference}")
+    both = classes_line([*in_a, *only_b])
+    remedy = f"; to take these classes in both, write this line at its top: {both}"
+    raise ValueError(f"{data}: the classes of [{a}] and [{b}] differ: {difference}{remedy}")

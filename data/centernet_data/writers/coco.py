@@ -9,13 +9,14 @@ from typing import NamedTuple
 import numpy as np
 import tomli_w
 
-from centernet_data.contract.files import folder_written_beside
+from centernet_data.contract.files import folder_written_beside, read_lines
 from centernet_data.contract.messages import duplicates, listed
 from centernet_data.dataset import Dataset, Sample, coco_annotations
 from centernet_data.imaging.decoding import picture_content, picture_suffix
 from centernet_data.imaging.encoding import write_picture
 from centernet_data.readers.coco import by_id, read_records
 from centernet_data.readers.json_records import Record, read_json
+from centernet_data.readers.named_files import picture_file
 from centernet_data.source import coco_section, open_dataset
 
 IMAGES, ANNOTATIONS = "images", "instances.json"
@@ -57,6 +58,7 @@ def write_subset(out: Path, choice: Choice) -> Subset:
         else:
             (images, annotations, classes), notes = section, ()
             content = _cut_coco(images, annotations, wanted, choice, folder / IMAGES)
+            content["categories"] = _with_all(content["categories"], classes or ())
         (folder / ANNOTATIONS).write_text(json.dumps(content), encoding="utf-8")
         toml = {"format": "coco", **({} if classes is None else {"classes": classes})}
         toml[choice.split] = {"images": IMAGES, "annotations": ANNOTATIONS}
@@ -68,11 +70,7 @@ def read_ids(path: Path) -> list[str]:
     """Reads the ids in a file, one per line; # starts a comment. Raises ValueError if there are none, or duplicates."""
     if not path.is_file():
         raise ValueError(f"{path}: the file of ids does not exist")
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not a text file: {error}") from error
-    ids = [line.partition("#")[0].strip() for line in lines]
+    ids = [line.partition("#")[0].strip() for line in read_lines(path)]
     ids = [line for line in ids if line]
     if not ids:
         raise ValueError(f"{path}: there are no ids in the file")
@@ -115,14 +113,21 @@ def _cut_coco(images: Path, annotations: Path, wanted: list[str] | None, choice:
     }
 
 
+def _with_all(categories: list[dict], classes: Sequence[str]) -> list[dict]:
+    """The categories, and new ones for classes that only the data set's other splits have."""
+    absent = [name for name in classes if name not in {category["name"] for category in categories}]
+    return [*categories, *({"id": f"{name} of the other splits", "name": name} for name in absent)]
+
+
 def _copy(images: Path, record: Record, folder: Path) -> None:
     name = record.get("file_name", str)
     if Path(name).is_absolute() or ".." in Path(name).parts:
         raise record.error(f"its 'file_name' leads out of the folder of pictures: {name}")
-    if not (images / name).is_file():
-        raise record.error(f"its picture {images / name} does not exist")
+    path = picture_file(images, name)
+    if not path.is_file():
+        raise record.error(f"its picture {path} does not exist")
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_bytes(picture_content(images / name))
+    (folder / name).write_bytes(picture_content(path))
 
 
 def _cut_dataset(dataset: Dataset, wanted: list[str] | None, choice: Choice, folder: Path) -> dict:
