@@ -43,9 +43,10 @@ class Predict:
         """Detects, draws and writes. Raises ValueError for bad input."""
         from centernet.backends import open_backend
         from centernet.commands.predict_report import detection_records, drawn_paths
-        from centernet_data.imaging.decoding import find_pictures, read_picture
+        from centernet_data.imaging.decoding import read_picture
         from centernet_data.imaging.drawing import draw_objects
         from centernet_data.imaging.encoding import write_picture
+        from centernet_data.imaging.finding import find_pictures
 
         paths = find_pictures(self.pictures)
         if not paths:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from centernet_data.imaging.decoding import decode_picture, find_pictures, read_picture, upright_size
+from centernet_data.imaging.decoding import decode_picture, read_picture, upright_size
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 
@@ -225,16 +225,3 @@ def test_a_decompression_bomb_is_a_clear_error(tmp_path, monkeypatch, limit):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
     with pytest.raises(ValueError, match=r"bomb\.png: the picture is too large"):
         read_picture(path)
-
-
-def test_find_pictures(tmp_path):
-    for name in ("b.JPG", "a.png", ".hidden.png", "notes.txt", "folder.png/c.jpg"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(b"x")
-    found = find_pictures([tmp_path / "notes.txt", tmp_path, str(tmp_path / "folder.png")])
-    assert [path.name for path in found] == ["notes.txt", "a.png", "b.JPG", "c.jpg"]
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="empty: the folder contains no pictures"):
-        find_pictures([tmp_path / "empty"])
-    with pytest.raises(ValueError, match="nowhere: there is no such"):
-        find_pictures([tmp_path / "nowhere"])

@@ -1,8 +1,8 @@
-"""Picture files: finds them, decodes them as a viewer shows them, and rejects damaged ones."""
+"""Picture files: decodes them as a viewer shows them, and rejects damaged ones."""
 
 import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +14,6 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from centernet_data.contract.messages import one_line
 from centernet_data.imaging.jpeg import can_reduce, decode_jpeg, require_whole_cmyk
-
-PICTURE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 _TURN_UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -94,16 +92,6 @@ def picture_suffix(content: bytes, where: str) -> str:
         return {"JPEG": ".jpg", "TIFF": ".tif"}.get(image.format or "", f".{(image.format or 'png').lower()}")
 
 
-def find_pictures(paths: Iterable[str | Path]) -> list[Path]:
-    """The picture files at `paths`, in order.
-
-    A file is taken whatever its suffix. A folder is replaced by the pictures directly in it: the files with one of
-    `PICTURE_SUFFIXES` that are not hidden, sorted by name. Raises ValueError for a path that does not exist and for a
-    folder without pictures.
-    """
-    return [picture for path in paths for picture in _expand(Path(path))]
-
-
 def _pixels(image: Image.Image, content: bytes, reduction: int) -> UInt8[np.ndarray, "h w 3"]:
     pixels = _jpeg_pixels(image, content, reduction)
     if pixels is None:
@@ -149,21 +137,6 @@ def _require_content(path: Path) -> None:
         raise ValueError(f"{path}: a folder, not a picture")
     if path.stat().st_size == 0:
         raise ValueError(f"{path}: the file is empty")
-
-
-def _expand(path: Path) -> list[Path]:
-    if not path.exists():
-        raise ValueError(f"{path}: there is no such file or folder")
-    if not path.is_dir():
-        return [path]
-    pictures = sorted(child for child in path.iterdir() if _is_visible_picture(child))
-    if not pictures:
-        raise ValueError(f"{path}: the folder contains no pictures ({', '.join(PICTURE_SUFFIXES)})")
-    return pictures
-
-
-def _is_visible_picture(path: Path) -> bool:
-    return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
 def _rgb(image: Image.Image) -> Image.Image:
