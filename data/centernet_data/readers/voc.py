@@ -9,7 +9,8 @@ from pathlib import Path, PurePosixPath
 from centernet_data.contract.files import read_lines
 from centernet_data.contract.messages import duplicates, listed
 from centernet_data.dataset import AnnotatedBox, AnnotatedPicture, PictureDataset
-from centernet_data.imaging.decoding import PICTURE_SUFFIXES, picture_content, upright_size
+from centernet_data.imaging.decoding import picture_content, upright_size
+from centernet_data.imaging.finding import PICTURE_SUFFIXES
 from centernet_data.readers.annotations import DIFFICULT, Known, chosen_classes, dataset_of, side_in_pixels
 from centernet_data.readers.errors import RAISE, ErrorPolicy
 from centernet_data.readers.named_files import NamedFiles
