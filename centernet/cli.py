@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+import warnings
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from typing import Annotated
@@ -66,6 +67,7 @@ def parse(arguments: Sequence[str] | None = None) -> Command:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command. Returns its exit status: for bad input 2, with one line on stderr; after SIGTERM 143; after
     Ctrl-C 130."""
+    warnings.filterwarnings("ignore", r"Image size \(")  # Pillow's, of a large picture; another one names the file
     try:
         return parse(arguments).run()
     except (ValueError, OSError) as error:

@@ -57,10 +57,10 @@ class Plan:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def check_pictures(self) -> None:
-        """Raises ValueError for a picture file that cannot be read."""
-        for dataset in (self.train_set, self.val_set):
-            if dataset is not None and is_stored(dataset):
-                check_pictures(dataset)
+        """Prints what is odd about the pictures. Raises ValueError for a picture file that cannot be read."""
+        for split, dataset in (("train", self.train_set), ("val", self.val_set)):
+            for note in check_pictures(dataset) if dataset is not None and is_stored(dataset) else ():
+                self.say(f"  {split}: {note}")
 
 
 def make_plan(settings: Settings) -> Plan:

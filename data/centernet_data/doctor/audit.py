@@ -22,7 +22,7 @@ from centernet_data.doctor.findings import (
     size_findings,
 )
 from centernet_data.evaluation import average_precision, without_nan
-from centernet_data.imaging.decoding import decoding_threads, exif_orientation
+from centernet_data.imaging.decoding import dark_levels, decoding_threads, exif_orientation
 from centernet_data.readers.errors import Collect
 from centernet_data.source import open_dataset, require_trainable, split_names
 
@@ -32,11 +32,13 @@ Progress = Callable[[Iterable["Look"], str, int], Iterable["Look"]]
 
 
 class Look(NamedTuple):
-    """The result of opening one picture: a hash of its pixels, or the error, and its EXIF orientation."""
+    """The result of opening one picture: a hash of its pixels, or the error; its EXIF orientation; and what is wrong
+    with its levels."""
 
     digest: str | None
     error: str | None
     orientation: int
+    levels: str
 
 
 class Audit(NamedTuple):
@@ -99,15 +101,16 @@ def look_at_pictures(split: Split, progress: Progress | None = None) -> list[Loo
     """Opens every picture of a split once, in several threads."""
 
     def look(index: int) -> Look:
-        orientation = 1
+        orientation, levels = 1, ""
         try:
-            orientation = exif_orientation(split.dataset.content(index) or b"")
+            content = split.dataset.content(index) or b""
+            orientation, levels = exif_orientation(content), dark_levels(content)
             picture = split.dataset.picture(index)
         except ValueError as error:
-            return Look(None, str(error), orientation)
+            return Look(None, str(error), orientation, levels)
         digest = hashlib.blake2b(np.ascontiguousarray(picture).data, digest_size=16)
         digest.update(str(picture.shape).encode())
-        return Look(digest.hexdigest(), None, orientation)
+        return Look(digest.hexdigest(), None, orientation, levels)
 
     with decoding_threads() as pool:
         looks = pool.map(look, range(len(split.samples)))
@@ -115,7 +118,8 @@ def look_at_pictures(split: Split, progress: Progress | None = None) -> list[Loo
 
 
 def picture_findings(split: Split, looks: Sequence[Look]) -> Iterator[Finding]:
-    """Finds pictures that are missing, damaged or not of their annotated size, and those that EXIF rotates."""
+    """Finds pictures that are missing, damaged or not of their annotated size, those that EXIF rotates, and those whose
+    levels are dark."""
     for index, (picture, look) in enumerate(zip(split.pictures, looks, strict=True)):
         if look.error:
             yield Finding("error", "unusable picture", look.error, split.name, index)
@@ -123,6 +127,8 @@ def picture_findings(split: Split, looks: Sequence[Look]) -> Iterator[Finding]:
             rotated = f"{picture.path}: it is shown rotated, by its EXIF orientation {look.orientation}"
             message = f"{rotated}; its boxes must refer to the rotated picture"
             yield Finding("warning", "EXIF rotation", message, split.name, index)
+        if look.levels:
+            yield Finding("warning", "dark 16-bit picture", f"{picture.path}: {look.levels}", split.name, index)
 
 
 def split_numbers(split: Split, parts: Sequence[Expressible]) -> dict:

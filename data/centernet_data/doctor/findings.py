@@ -175,6 +175,16 @@ def _be(which: np.ndarray) -> str:
     return "is" if which.sum() == 1 else "are"
 
 
+def _told_apart(*places: tuple[Split, int]) -> list[str]:
+    """Names of pictures: as annotated, or their paths if two are called the same, or else their places in the split."""
+    tellings = (
+        [f"[{split.name}] {split.samples[index].name}" for split, index in places],
+        [f"[{split.name}] {split.pictures[index].path}" for split, index in places],
+        [f"[{split.name}] {split.samples[index].name} (picture {index + 1})" for split, index in places],
+    )
+    return next(names for names in tellings if len(set(names)) == len(names))
+
+
 def content_findings(splits: Sequence[Split], hashes: dict[str, Sequence[str | None]]) -> Iterator[Finding]:
     """Finds pictures with the same pixels, within a split or in two splits. `hashes` has each split's, by its name."""
     places: dict[str, list[tuple[Split, int]]] = defaultdict(list)
@@ -185,7 +195,7 @@ def content_findings(splits: Sequence[Split], hashes: dict[str, Sequence[str | N
     for found in places.values():
         (first, first_index), *others = found
         for other, index in others:
-            one, two = (f"[{s.name}] {s.samples[i].name}" for s, i in ((other, index), (first, first_index)))
+            one, two = _told_apart((other, index), (first, first_index))
             if other is first:
                 yield Finding("warning", "duplicate picture", f"{one}: the same pixels as {two}", other.name, index)
             else:

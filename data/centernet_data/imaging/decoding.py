@@ -1,7 +1,9 @@
 """Picture files: decodes them as a viewer shows them, and rejects damaged ones."""
 
 import io
+import math
 import os
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,6 +16,8 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from centernet_data.contract.messages import one_line
 from centernet_data.imaging.jpeg import can_reduce, decode_jpeg, require_whole_cmyk
+
+DARK_BELOW = 2**14  # 16-bit levels: a quarter of the range
 
 _TURN_UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -31,9 +35,13 @@ def read_picture(path: str | Path, reduction: int = 1) -> UInt8[np.ndarray, "h w
 
     Applies EXIF orientation, lays transparency over white, scales 16-bit grey down to 8 bits, and takes the first frame
     of an animation. With a `reduction` r of 2, 4 or 8, each pixel averages a block of r x r pixels; blocks may extend
-    past the right and lower edges. Raises ValueError, naming the file, for anything but a complete picture.
+    past the right and lower edges. Raises ValueError, naming the file, for anything but a complete picture; warns of
+    16-bit grey that is nearly black because its levels use fewer bits.
     """
-    return decode_picture(picture_content(path), path, reduction)
+    content = picture_content(path)
+    if wrong := dark_levels(content):
+        warnings.warn(f"{path}: {wrong}", stacklevel=2)
+    return decode_picture(content, path, reduction)
 
 
 def picture_content(path: str | Path) -> bytes:
@@ -48,6 +56,9 @@ def decode_picture(content: bytes, where: str | Path, reduction: int = 1) -> UIn
     """Decodes a picture file's content, as `read_picture` does; `where` starts the messages of its ValueErrors."""
     # Given a path, Pillow maps uncompressed TIFFs into memory and garbles those with an orientation of 5 to 8.
     with _one_line_errors(where), Image.open(io.BytesIO(content)) as image:
+        if image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf):  # Pillow's warning does not name the file
+            text = f"{where}: a very large picture, {image.width} x {image.height} pixels"
+            warnings.warn(text, Image.DecompressionBombWarning, stacklevel=2)
         return _pixels(image, content, reduction)
 
 
@@ -84,6 +95,30 @@ def exif_orientation(content: bytes) -> int:
             return _orientation(image)
     except Exception:  # `decode_picture` reports what is wrong
         return 1
+
+
+def dark_levels(content: bytes) -> str:
+    """What is wrong with a picture file of 16-bit grey whose levels all are in the lowest quarter; otherwise empty.
+
+    Cameras of 10 to 14 bits often write their levels as they are. They are not scaled here by what a picture contains:
+    pictures of one data set would then be scaled differently.
+    """
+    if content.startswith(b"\xff\xd8"):  # JPEG: nearly all pictures are, and it has 8 bits
+        return ""
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            if not _is_16_bit(image):
+                return ""
+            highest = int(np.asarray(image).max())
+    except Exception:  # `decode_picture` reports what is wrong
+        return ""
+    if not 0 < highest < DARK_BELOW:
+        return ""
+    factor = 65536 // 2 ** max(8, highest.bit_length())
+    return (
+        f"its 16-bit levels end at {highest} of 65535, so it is dark or black here; if its levels have fewer bits, "
+        f"multiply them (by {factor}) and save it again"
+    )
 
 
 def picture_suffix(content: bytes, where: str) -> str:
@@ -125,7 +160,8 @@ def _one_line_errors(where: str | Path) -> Iterator[None]:
     except UnidentifiedImageError:
         raise ValueError(f"{where}: not an image file, or its header is damaged") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ValueError(f"{where}: the picture is too large: {one_line(error)}") from error
+        limit = one_line(error).partition(",")[0]  # the rest speaks of an attack
+        raise ValueError(f"{where}: the picture is too large: {limit}") from error
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error, EOFError and others
         raise ValueError(f"{where}: the picture cannot be decoded: {one_line(error)}") from error
 
@@ -140,7 +176,7 @@ def _require_content(path: Path) -> None:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+    if _is_16_bit(image):
         return _eight_bit(image).convert("RGB")
     if image.mode in ("I", "F"):  # Pillow would clip values at 255
         raise ValueError(f"the range of its 32-bit grey levels (Pillow's mode {image.mode}) is unknown")
@@ -150,6 +186,10 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+def _is_16_bit(image: Image.Image) -> bool:
+    return image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
+
+
 def _eight_bit(image: Image.Image) -> Image.Image:
     levels = np.asarray(image).astype(np.uint32)
     return Image.fromarray(((levels * 255 + 32767) // 65535).astype(np.uint8))
@@ -157,9 +197,10 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 def _orientation(image: Image.Image) -> int:
     try:
-        return image.getexif().get(ExifTags.Base.Orientation, 1)
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # viewers ignore an unreadable EXIF block too
         return 1
+    return orientation if isinstance(orientation, int) and orientation in _TURN_UPRIGHT else 1  # 0, 9: unknown
 
 
 def _upright(pixels: UInt8[np.ndarray, "h w 3"], orientation: int) -> UInt8[np.ndarray, "h2 w2 3"]:
