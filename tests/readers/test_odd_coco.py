@@ -95,6 +95,8 @@ def test_marked_objects_are_ignored_and_counted(tmp_path, key):
         (changed(["images", 0, "file_name"], "A.PNG"), "missing; the first is .*; it is there as a.png"),
         (changed(["images", 0, "file_name"], "a.jpg"), "missing; the first is .*; it is there as a.png"),
         (changed(["images", 0, "file_name"], "a\0.png"), "missing"),
+        (changed(["images", 0, "file_name"], 5000 * "a"), "missing"),
+        (changed([*ONE, "bbox"], [-1e308, 0, 1e308, 5]), "annotation 1: 'bbox' is further away than any picture"),
     ],
 )
 def test_the_rest_is_refused_by_record(tmp_path, content, message):

@@ -140,6 +140,7 @@ def test_a_size_that_is_not_given_is_the_pictures(tmp_path, size):
             xml(item("dog", "1,5", 1, 5, 5)),
             "object 1: <bndbox/xmin> should be a finite number, but is '1,5' \\(write",
         ),
+        (xml(item("dog", 1, 1, 1e300, 5)), "object 1: its box is further away than any picture"),
         (xml(item("dog", "1_5", 1, 5, 5)), "object 1: <bndbox/xmin> should be a finite number, but is '1_5'"),
     ],
 )

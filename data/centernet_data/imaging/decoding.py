@@ -167,8 +167,11 @@ def _one_line_errors(where: str | Path) -> Iterator[None]:
 
 
 def _require_content(path: Path) -> None:
-    if not path.exists():
-        raise ValueError(f"{path}: the file does not exist")
+    try:
+        if not path.exists():
+            raise ValueError(f"{path}: the file does not exist")
+    except OSError as error:  # such as too long a name
+        raise ValueError(f"{path}: {error.strerror}") from error
     if path.is_dir():
         raise ValueError(f"{path}: a folder, not a picture")
     if path.stat().st_size == 0:

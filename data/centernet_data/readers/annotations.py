@@ -11,12 +11,13 @@ from centernet_data.contract.boxes import clip_xyxy, xyxy_to_cyxhw
 from centernet_data.contract.messages import duplicates, listed, shown
 from centernet_data.dataset import AnnotatedPicture, PictureDataset, Sample
 from centernet_data.readers.errors import RAISE, ErrorPolicy
-from centernet_data.readers.named_files import elsewhere
+from centernet_data.readers.named_files import elsewhere, is_there
 
 Known = Callable[[], Collection[str]]  # class names that are right although this split's own file lacks them
 
 CROWD, DIFFICULT = "crowd regions", "difficult objects"  # names of COCO's and VOC's ignored boxes
 LONGEST_SIDE = 1_000_000  # pixels; beyond it a size is a mistake, and no decoder opens such a picture
+FURTHEST = 1e9  # pixels; a coordinate beyond it is a mistake, and areas of larger boxes would overflow
 
 
 def dataset_of(
@@ -139,7 +140,7 @@ def _sample(picture: AnnotatedPicture, indices: dict[str, int], counts: Counter[
 
 
 def _require_files(paths: Sequence[Path], annotations: Path) -> None:
-    missing = [path for path in paths if not path.is_file()]
+    missing = [path for path in paths if not is_there(path)]
     if missing:
         raise ValueError(
             f"{annotations}: {len(missing)} of {len(paths)} pictures are missing; the first is {missing[0]}"

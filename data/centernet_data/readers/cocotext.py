@@ -11,7 +11,7 @@ from centernet_data.dataset import AnnotatedBox, AnnotatedPicture, PictureDatase
 from centernet_data.readers.annotations import chosen_classes, dataset_of
 from centernet_data.readers.errors import RAISE, ErrorPolicy
 from centernet_data.readers.json_records import ID, Record, area, box_corners, not_among, picture_size, read_json
-from centernet_data.readers.named_files import picture_file
+from centernet_data.readers.named_files import is_there, picture_file
 
 WORD_CLASSES = ("machine printed", "handwritten", "others")
 LEGIBILITY = ("legible", "illegible")
@@ -110,7 +110,7 @@ def _one_of(word: Record, key: str, values: Sequence[str]) -> str:
 def _dataset_of_existing(
     pictures: Sequence[AnnotatedPicture], classes: Sequence[str], images: Path, annotations: Path, errors: ErrorPolicy
 ) -> PictureDataset:
-    existing = [picture for picture in pictures if picture.path.is_file()]
+    existing = [picture for picture in pictures if is_there(picture.path)]
     if pictures and not existing:
         raise ValueError(
             f"{annotations}: none of its {len(pictures)} pictures is in {images}; the first is {pictures[0].name}"

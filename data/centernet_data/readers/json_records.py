@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from centernet_data.contract.messages import shown
-from centernet_data.readers.annotations import side_in_pixels
+from centernet_data.readers.annotations import FURTHEST, side_in_pixels
 
 _KINDS = {
     int: "a whole number",
@@ -74,6 +74,8 @@ def box_corners(record: Record) -> tuple[float, float, float, float]:
     if len(bbox) != 4 or not all(_is_number(value) for value in bbox):
         raise record.error(f"'bbox' should be four finite numbers, but is {shown(bbox)}")
     x, y, width, height = bbox
+    if any(abs(value) > FURTHEST for value in bbox):
+        raise record.error(f"'bbox' is further away than any picture is large: {shown(bbox)}")
     if width < 0 or height < 0:
         raise record.error(f"the width or height of its 'bbox' is negative: {shown(bbox)}")
     return x, y, x + width, y + height

@@ -49,21 +49,32 @@ def _visible_files(folder: Path) -> Iterator[Path]:
         yield from (Path(place, name) for name in sorted(names) if not name.startswith("."))
 
 
+def is_there(path: Path) -> bool:
+    """Whether the file exists. False for a name that no file can have, where `Path.is_file` raises."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def picture_file(folder: Path, name: str) -> Path:
     """The file that `name` means: as it is written, or else with Windows' backslashes or a URL's %20 read as such.
     The first of these if none exists."""
     spellings = dict.fromkeys([name, name.replace("\\", "/"), unquote(name), unquote(name).replace("\\", "/")])
     paths = [folder / spelling for spelling in spellings]
-    return next((path for path in paths if path.is_file()), paths[0])
+    return next((path for path in paths if is_there(path)), paths[0])
 
 
 def elsewhere(missing: Path) -> str:
     """Where a missing file of a data set is instead, as the end of a sentence; empty if it is nowhere near."""
     parts = Path(unquote(str(missing)).replace("\\", "/"))
     above = [folder / parts.name for folder in list(parts.parents)[1:3]]
-    if found := next((path for path in above if path.is_file()), None):
+    if found := next((path for path in above if is_there(path)), None):
         return f"; it is there as {found}"
-    if not missing.parent.is_dir():
-        return f"; there is no folder {missing.parent}"
+    try:
+        if not missing.parent.is_dir():
+            return f"; there is no folder {missing.parent}"
+    except OSError:  # too long a name
+        return ""
     near = sorted(other.name for other in missing.parent.iterdir() if other.stem.lower() == missing.stem.lower())
     return f"; it is there as {listed(near)}" if near else ""

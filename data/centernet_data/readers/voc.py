@@ -13,7 +13,7 @@ from centernet_data.imaging.decoding import picture_content, upright_size
 from centernet_data.imaging.finding import PICTURE_SUFFIXES
 from centernet_data.readers.annotations import DIFFICULT, Known, chosen_classes, dataset_of, side_in_pixels
 from centernet_data.readers.errors import RAISE, ErrorPolicy
-from centernet_data.readers.named_files import NamedFiles
+from centernet_data.readers.named_files import NamedFiles, is_there
 from centernet_data.readers.voc_xml import Element, read_xml
 
 _LINE_OF_A_CLASS = re.compile(r"(.*\S)\s+(-1|0|1)")  # VOC's lists of one class: a picture's name, and whether it has it
@@ -136,7 +136,7 @@ class _Reading:
 
     def _no_annotation(self, name: str, where: str) -> str:
         missing = f"{self.files.folder / name}.xml: the annotation file does not exist; {where} names it"
-        plain = PurePosixPath(name).with_suffix("").as_posix()
+        plain = str(Path(name).parent / Path(name).stem)
         if there := [plain] if self.files.of(plain) else self.files.similar(name) or self.files.similar(plain):
             return f"{missing}; it is there as {there[0]}.xml: the line should be {there[0]}"
         return missing
@@ -163,7 +163,7 @@ class _Reading:
         beside = self.jpegs.folder / PurePosixPath(name).parent
         inside = parts.name and not parts.is_absolute() and ".." not in parts.parts
         places = [beside / parts.name, *([self.jpegs.folder / parts] if inside else [])]
-        return next((path for path in places if path.is_file()), None)
+        return next((path for path in places if is_there(path)), None)
 
     def _stem(self, path: Path) -> str:
         return path.relative_to(self.jpegs.folder).with_suffix("").as_posix()

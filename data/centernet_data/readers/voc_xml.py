@@ -5,6 +5,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from centernet_data.contract.messages import shown
+from centernet_data.readers.annotations import FURTHEST
 
 
 class Element:
@@ -53,6 +54,8 @@ class Element:
         if (count := len(self.element.findall("bndbox"))) > 1:
             raise self.error(f"it has {count} times <bndbox>; each box needs an <object> of its own")
         x_min, y_min, x_max, y_max = (self.number(f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax"))
+        if any(abs(side) > FURTHEST for side in (x_min, y_min, x_max, y_max)):
+            raise self.error(f"its box is further away than any picture is large: {x_min:g}, {y_min:g}, ...")
         if x_max < x_min - 1 or y_max < y_min - 1:
             box = f"xmin {x_min:g}, ymin {y_min:g}, xmax {x_max:g}, ymax {y_max:g}"
             raise self.error(f"its box is reversed: {box}")
