@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -58,6 +59,11 @@ def test_voc_and_sections_of_any_name(folder):
     assert len(dataset.sample(0).objects) == 1
 
 
+def test_voc_that_counts_from_0(folder):
+    one, other = (open_dataset(write(folder, head + VOC), "train").sample(0) for head in ("", "first_pixel = 0\n"))
+    np.testing.assert_allclose(one.objects[0, :2] + 0.5, other.objects[0, :2])
+
+
 def test_cocotext_with_its_options(folder):
     word = {"class": "handwritten", "legibility": "illegible", "image_id": 0, "bbox": [1, 2, 3, 4], "area": 9}
     image = {"file_name": "a.jpg", "width": 30, "height": 20, "set": "train"}
@@ -96,6 +102,8 @@ def test_rendered_ones_are_built_in(name):
         (COCO.replace('"train.json"', "5"), r"'annotations' of \[train\] should be a string, but is 5"),
         (VOC.replace("split =", "#"), r"'split' of \[train\] is missing"),
         (COCOTEXT.replace("split =", "#"), r"'split' of \[train\] is missing"),
+        ("first_pixel = 2\n" + VOC, "'first_pixel' should be 0 or 1, but is 2"),
+        ("first_pixel = false\n" + VOC, "'first_pixel' should be 0 or 1, but is False"),
         ("least_area = 2\n" + COCOTEXT, "'least_area' should be a number from 0 to 1, but is 2"),
         ("least_area = true\n" + COCOTEXT, "'least_area' should be a number from 0 to 1, but is True"),
         ("least_area = nan\n" + COCOTEXT, "'least_area' should be a number from 0 to 1, but is nan"),

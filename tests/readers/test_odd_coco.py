@@ -109,6 +109,18 @@ def test_names_of_pictures_as_windows_and_urls_write_them(tmp_path, name):
     assert read_coco(*write(tmp_path, changed(["images", 0, "file_name"], name))).picture(0).shape == (48, 64, 3)
 
 
+def test_accents_as_a_mac_writes_them(tmp_path):
+    images, boxes = write(tmp_path, changed(["images", 0, "file_name"], "caf\u00e9.png"))
+    (images / "a.png").rename(images / "cafe\u0301.png")
+    assert read_coco(images, boxes).picture(0).shape == (48, 64, 3)
+
+
+def test_one_picture_listed_twice_is_said(tmp_path):
+    content = changed(["images"], [GOOD["images"][0], {**GOOD["images"][0], "id": 5}])
+    (note,) = read_coco(*write(tmp_path, content)).notes
+    assert note == "pictures listed more than once, each time with a part of the objects: 1"
+
+
 def test_an_absolute_name(tmp_path):
     path = str(tmp_path / "images/a.png")
     assert read_coco(*write(tmp_path, changed(["images", 0, "file_name"], path))).paths[0].samefile(path)

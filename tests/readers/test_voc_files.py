@@ -167,6 +167,14 @@ def test_coordinates_that_count_from_0(tmp_path):
     assert dataset.notes == ()
 
 
+def test_accents_as_a_mac_writes_them(tmp_path):
+    write_voc(tmp_path, {"caf\u00e9": xml(DOG)})
+    moved(tmp_path, "JPEGImages/caf\u00e9.jpg", "JPEGImages/cafe\u0301.jpg")
+    assert len(read_voc(tmp_path, "train")) == 1
+    lines(tmp_path, "cafe\u0301\n")
+    assert len(read_voc(tmp_path, "train")) == 1
+
+
 def test_several_pictures_of_one_annotation(tmp_path):
     write_voc(tmp_path, {"p0": xml(DOG)})
     for suffix in (".png", ".bmp"):

@@ -45,6 +45,7 @@ def dataset_of(
             annotated.append(picture)
     if errors.raises:
         _require_files(paths, annotations)
+    counts["pictures listed more than once, each time with a part of the objects"] += len(paths) - len(set(paths))
     notes = [f"{what}: {count}" for what, count in sorted(counts.items()) if count]
     notes += _alike(classes, annotations, errors)
     return PictureDataset(tuple(classes), samples, paths, tuple(notes), annotated)

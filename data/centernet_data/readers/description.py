@@ -134,7 +134,7 @@ def _instead_of_folder(folder: Path) -> str:
         splits = sorted(file.stem for file in (folder / "ImageSets" / "Main").glob("*.txt") if file.name[0] != ".")
         split = next((name for name in ("train", "trainval", *splits) if name in splits), "train")
         return _to_write(folder / "voc.toml", "voc", {"root": ".", "split": split})
-    if found := [*sorted(folder.glob("*.json")), *sorted(folder.glob("annotations/*.json"))]:
+    if found := [*sorted(folder.glob("*.json")), *sorted(folder.glob("*/*.json"))]:
         return _to_write(folder / "data.toml", *_json_lines(folder, found[0]))
     return "; it is a folder: give the TOML file that describes the data set (docs/data.md)"
 
@@ -144,7 +144,8 @@ def _json_lines(folder: Path, annotations: Path) -> tuple[str, dict[str, str]]:
     with annotations.open("rb") as file:
         is_text = b'"imgs"' in file.read(1 << 20)
     names = (annotations.stem, annotations.stem.removeprefix("instances_"), "images", "JPEGImages")
-    images = next((name for name in names if (folder / name).is_dir()), "images")
+    beside = annotations.relative_to(folder).parent.as_posix()
+    images = next((name for name in names if (folder / name).is_dir()), beside)
     section = {"images": images, "annotations": annotations.relative_to(folder).as_posix()}
     return ("cocotext", {**section, "split": "train"}) if is_text else ("coco", section)
 

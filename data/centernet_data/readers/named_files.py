@@ -4,6 +4,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from unicodedata import normalize
 from urllib.parse import unquote
 
 from centernet_data.contract.messages import listed
@@ -12,8 +13,8 @@ from centernet_data.contract.messages import listed
 class NamedFiles:
     """The files in a folder and its sub-folders, by their path in it without its suffix.
 
-    `suffixes` are in small letters, and match capital ones. Hidden files and folders are left out: a Mac adds a
-    "._p0.xml" beside each p0.xml that it packs.
+    `suffixes` are in small letters, and match capital ones; accents match however they are written. Hidden files and
+    folders are left out: a Mac adds a "._p0.xml" beside each p0.xml that it packs.
     """
 
     def __init__(self, folder: Path, suffixes: tuple[str, ...]):
@@ -22,7 +23,7 @@ class NamedFiles:
         self._by_name: dict[str, list[str]] = defaultdict(list)  # stems by their last part, in small letters
         for path in _visible_files(folder):
             if path.suffix.lower() in suffixes:
-                stem = path.relative_to(folder).with_suffix("").as_posix()
+                stem = normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
                 self._by_stem[stem].append(path)
                 self._by_name[PurePosixPath(stem).name.lower()].append(stem)
 
@@ -32,7 +33,7 @@ class NamedFiles:
 
     def of(self, stem: str) -> list[Path]:
         """The files of this stem; they differ in their suffixes."""
-        return self._by_stem.get(stem, [])
+        return self._by_stem.get(normalize("NFC", stem), [])
 
     def similar(self, stem: str) -> list[str]:
         """Stems of files in other folders, or in other capitals."""
@@ -58,10 +59,11 @@ def is_there(path: Path) -> bool:
 
 
 def picture_file(folder: Path, name: str) -> Path:
-    """The file that `name` means: as it is written, or else with Windows' backslashes or a URL's %20 read as such.
-    The first of these if none exists."""
-    spellings = dict.fromkeys([name, name.replace("\\", "/"), unquote(name), unquote(name).replace("\\", "/")])
-    paths = [folder / spelling for spelling in spellings]
+    """The file that `name` means: as it is written, or else with Windows' backslashes or a URL's %20 read as such, and
+    with accents as a Mac writes them, or as others do. The first of these if none exists."""
+    spellings = [name, name.replace("\\", "/"), unquote(name), unquote(name).replace("\\", "/")]
+    spellings += [normalize(form, spelling) for form in ("NFC", "NFD") for spelling in spellings]
+    paths = [folder / spelling for spelling in dict.fromkeys(spellings)]
     return next((path for path in paths if is_there(path)), paths[0])
 
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from unicodedata import normalize
 
 from centernet_data.contract.files import read_lines
 from centernet_data.contract.messages import duplicates, listed
@@ -73,7 +74,8 @@ def _require_layout(root: Path, split: str) -> None:
 def _lines(root: Path, split: str, files: NamedFiles, errors: ErrorPolicy) -> dict[str, str]:
     """The names in a split's file, and the place of each for messages."""
     path = _split_file(root, split)
-    places = [(line.replace("\\", "/"), number) for number, line in enumerate(read_lines(path), start=1) if line]
+    lines = enumerate((normalize("NFC", line.replace("\\", "/")) for line in read_lines(path)), start=1)
+    places = [(line, number) for number, line in lines if line]
     for line, number in places:
         marked = _LINE_OF_A_CLASS.fullmatch(line)
         if marked and files.of(marked[1]) and not files.of(line):
@@ -166,7 +168,7 @@ class _Reading:
         return next((path for path in places if is_there(path)), None)
 
     def _stem(self, path: Path) -> str:
-        return path.relative_to(self.jpegs.folder).with_suffix("").as_posix()
+        return normalize("NFC", path.relative_to(self.jpegs.folder).with_suffix("").as_posix())
 
     def _size(self, annotation: Element, path: Path) -> tuple[int, int]:
         texts = [annotation.text_or_empty(f"size/{side}") for side in ("height", "width")]
