@@ -82,7 +82,7 @@ def test_a_failure_leaves_no_new_folders_above(tmp_path):
         fail_in_folder(there / "new" / "newer" / "data")
     assert list(tmp_path.rglob("*")) == [there]
     with pytest.raises(OSError, match="File name too long"):
-        fail_in_folder(there / "new" / "newer" / f"{255 * 'n'}")
+        fail_in_folder(there / "new" / "newer" / f"{256 * 'n'}")
     assert list(tmp_path.rglob("*")) == [there]
 
 

@@ -1,18 +1,29 @@
 """Text files that people write, and atomic writes: if writing a file or a folder fails, the previous version stays."""
 
 import codecs
-import os
+import json
+import re
+import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+UNFINISHED = re.compile(r"\.centernet-[0-9a-f]{8}(\..*)?")  # what a killed process left half-written
+
+
+def temporary_beside(path: Path) -> Path:
+    """A new name in the same folder, with the same suffix. It is short, because `path`'s own may be of the greatest
+    length."""
+    suffix = path.suffix if len(path.suffix) < 16 else ""
+    return path.with_name(f".centernet-{secrets.token_hex(4)}{suffix}")
 
 
 @contextmanager
 def written_beside(path: Path) -> Iterator[Path]:
     """Yields a temporary path in the same folder, with the same suffix; renames it to `path` on success and removes it
     on failure."""
-    beside = path.with_name(f".{os.getpid()}-{path.name}")
+    beside = temporary_beside(path)
     try:
         with naming(path):
             yield beside
@@ -23,13 +34,24 @@ def written_beside(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Adds the file's name to an OSError from writing it; errors such as a full disk do not carry one."""
+    """Puts the file's name into an OSError from writing it: that of a full disk has none, others the temporary one."""
     try:
         yield
     except OSError as error:
-        if error.errno is not None and error.filename is None:
-            error.filename = str(path)
-        raise
+        named = error.filename
+        if error.errno is None or not (named is None or UNFINISHED.fullmatch(Path(str(named)).name)):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def is_taken(path: Path) -> bool:
+    """Whether there is anything, be it a link that leads nowhere. Raises OSError where nothing can be, such as for a
+    name that is too long."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 @contextmanager
@@ -37,24 +59,43 @@ def folder_written_beside(path: Path, overwrite: bool = False) -> Iterator[Path]
     """Yields a new folder next to `path`; renames it to `path` on success. On failure removes it, along with any parent
     folders created for it.
 
-    Raises ValueError if `path` already exists, unless `overwrite` is set.
+    Raises ValueError if `path` already exists, unless `overwrite` is set, be it that another process made it meanwhile.
     """
-    if path.exists() and not overwrite:
+    if is_taken(path) and not overwrite:
         raise ValueError(f"{path}: already exists; choose another")
-    beside = path.with_name(f".{os.getpid()}-{path.name}")
-    older = beside.with_name(f"{beside.name}-older")
+    beside, older = temporary_beside(path), temporary_beside(path)
     with _no_new_parents_left_empty(path):
         beside.mkdir(parents=True)
         try:
             yield beside
-            if path.exists():
-                path.rename(older)
-            beside.rename(path)
+            _put_in_place(beside, path, older, overwrite)
         finally:
             if older.exists() and not path.exists():
                 older.rename(path)
             for left in (beside, older):
                 shutil.rmtree(left, ignore_errors=True)
+
+
+def _put_in_place(beside: Path, path: Path, older: Path, overwrite: bool) -> None:
+    if is_taken(path):
+        if not overwrite:
+            raise ValueError(f"{path}: another process has made it meanwhile; choose another")
+        path.rename(older)
+    with naming(path):
+        beside.rename(path)
+
+
+@contextmanager
+def folder_unless_empty(path: Path) -> Iterator[None]:
+    """Makes a folder, with its parents, for the work within; at the end removes those that are new and still empty.
+
+    Raises ValueError if `path` is a file.
+    """
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{path}: a file, not a folder")
+    with _no_new_parents_left_empty(path / "content"):
+        path.mkdir(parents=True, exist_ok=True)
+        yield
 
 
 @contextmanager
@@ -86,7 +127,27 @@ def read_lines(path: Path) -> list[str]:
     return [line.strip() for line in read_text(path).split("\n")]
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Removes what killed processes left half-written in a folder. No other process may be writing there."""
+    for path in folder.iterdir():
+        if UNFINISHED.fullmatch(path.name):
+            remove(path)
+
+
+def remove(path: Path) -> None:
+    """Removes a file, a link or a folder, if there is one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a text file atomically, in UTF-8."""
     with written_beside(path) as beside:
         beside.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, values: Mapping[str, object], author: str, indent: int = 2) -> None:
+    """Writes a JSON object atomically. Its first member names the author, such as "centernet eval"."""
+    write_text(path, json.dumps({"written_by": author} | dict(values), indent=indent) + "\n")
