@@ -9,6 +9,7 @@ from typing import Annotated
 
 import tyro
 
+from centernet import __version__
 from centernet.commands.bench import Bench
 from centernet.commands.check import Check
 from centernet.commands.data_bench import DataBench
@@ -22,6 +23,7 @@ from centernet.commands.subset import Subset
 from centernet.commands.train import Train
 from centernet.options import Command
 from centernet.presets import PRESETS
+from centernet.terminal import complain, never_fail_for_a_character
 from centernet.training.signals import Interrupted
 from centernet_data.contract.checks import collected
 
@@ -65,20 +67,24 @@ def parse(arguments: Sequence[str] | None = None) -> Command:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command. Returns its exit status: for bad input 2, with one line on stderr; after SIGTERM 143; after
-    Ctrl-C 130."""
+    """Runs one command. Returns its exit status: for bad input 2, with one line on stderr; 1 if a part of the work
+    failed, which is said; after SIGTERM 143; after Ctrl-C 130."""
+    never_fail_for_a_character()
     warnings.filterwarnings("ignore", r"Image size \(")  # Pillow's, of a large picture; another one names the file
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if list(arguments) == ["--version"]:
+        print(__version__)
+        return 0
     try:
         return parse(arguments).run()
     except (ValueError, OSError) as error:
-        print("centernet:", " ".join(str(error).splitlines()), file=sys.stderr)
+        complain(str(error))
         return 2
     except Interrupted as stop:
-        command = _command_to_resume(sys.argv[1:] if arguments is None else arguments)
-        print(f"centernet: stopped, state saved; resume with: {command}", file=sys.stderr)
+        complain(f"stopped, state saved; resume with: {_command_to_resume(arguments)}")
         return 128 + stop.signal
     except KeyboardInterrupt:
-        print("centernet: interrupted", file=sys.stderr)
+        complain("interrupted")
         return 130
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from centernet.tables import number_table
+from centernet.terminal import number_table
 from parity.bench.result import COMPILED, EAGER, JAX, NAMES, Process, Share, Speed, Timing, sizes
 from parity.bench.task import Task
 
@@ -89,9 +89,9 @@ def print_notes(notes: Sequence[str], console: Console) -> None:
 
 
 def _show(console: Console, table: Table) -> None:
-    console.print("", table, sep="\n", highlight=False)
+    console.print("", table, sep="\n")
 
 
 def _say(console: Console, *lines: str) -> None:
     for line in lines:
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
+        console.print(line, soft_wrap=True)

@@ -4,11 +4,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import track
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 from rich.table import Table
+from rich.text import Text
 
-from centernet.tables import number_table
+from centernet.terminal import number_table
 from centernet_data.contract.boxes import MOST_DETECTIONS, STRIDE
 from centernet_data.contract.model_config import Resize
 from centernet_data.doctor.audit import Audit, Look, Progress
@@ -24,8 +25,10 @@ def progress_on(console: Console) -> Progress:
     """Shows a progress bar while the pictures of a split are opened, if the console is a terminal."""
 
     def progress(looks: Iterable[Look], split: str, total: int) -> Iterable[Look]:
-        title = escape(f"opening the pictures of [{split}]")
-        return track(looks, title, total, console=console, transient=True, disable=not console.is_terminal)
+        title = TextColumn("{task.description}", markup=False)
+        columns = (title, BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+            yield from bar.track(looks, total, description=f"opening the pictures of [{split}]")
 
     return progress
 
@@ -42,7 +45,7 @@ def print_report(audited: Audit, hw: tuple[int, int], resize: Resize, console: C
             ("Objects by class", _classes(numbers)),
             (f"What a perfect network could express at {hw[1]} x {hw[0]}, {resize}", _expressible(numbers)),
         ):
-            console.print(f"\n[bold]{title}[/]", table, sep="\n", highlight=False)
+            console.print(Text(f"\n{title}", style="bold"), table, sep="\n")
     if notes := [f"{name}: {note}" for name, values in numbers.items() for note in values["notes"]]:
         say(console, "\n" + "\n".join(notes))
     _print_findings(audited.findings, console)
@@ -50,7 +53,7 @@ def print_report(audited: Audit, hw: tuple[int, int], resize: Resize, console: C
 
 def say(console: Console, text: str) -> None:
     """Prints text as it is, unwrapped."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(text, soft_wrap=True)
 
 
 def as_json(audited: Audit, data: str, hw: tuple[int, int], resize: Resize) -> dict:
@@ -69,7 +72,7 @@ def _print_findings(findings: Sequence[Finding], console: Console) -> None:
     for finding in findings:
         by_kind[finding.severity, finding.kind].append(finding.message)
     for (severity, kind), messages in by_kind.items():
-        console.print(f"\n[{COLOURS[severity]}]{severity}[/]: {escape(kind)} ({len(messages)})", highlight=False)
+        console.print(Text.assemble("\n", (severity, COLOURS[severity]), f": {kind} ({len(messages)})"))
         shown = messages[: FINDINGS_SHOWN[severity]]
         for message in shown:
             say(console, f"  {message}")
@@ -87,7 +90,7 @@ def _overview(numbers: Mapping[str, dict]) -> Table:
     keys = ("pictures", "without_objects", "objects", "small", "medium", "large", "ignored")
     table = number_table("split", *(key.replace("_", " ") for key in keys), no_wrap=True)
     for name, values in numbers.items():
-        table.add_row(escape(name), *(str(values[key]) for key in keys))
+        table.add_row(name, *(str(values[key]) for key in keys))
     return table
 
 
@@ -100,17 +103,17 @@ def _classes(numbers: Mapping[str, dict]) -> Table:
             totals[name].update(row)
     names = sorted(totals, key=lambda name: -totals[name]["objects"])
     splits, sizes = list(numbers)[:SPLITS_SHOWN], ("pictures", "small", "medium", "large")
-    table = number_table("class", *map(escape, splits), *sizes, no_wrap=True)
+    table = number_table("class", *splits, *sizes, no_wrap=True)
     for name in names[:CLASSES_SHOWN]:
         cells = [objects[name][split] for split in splits] + [totals[name][key] for key in sizes]
-        table.add_row(escape(name), *map(str, cells))
+        table.add_row(name, *map(str, cells))
     if len(names) > CLASSES_SHOWN:
         table.add_row(f"and {len(names) - CLASSES_SHOWN} more")
     return table
 
 
 def _expressible(numbers: Mapping[str, dict]) -> Table:
-    table = number_table("", *map(escape, numbers), no_wrap=True)
+    table = number_table("", *numbers, no_wrap=True)
     rows = {
         "vanished": "less than a pixel high or wide",
         "under_a_cell": f"less than a cell ({STRIDE} pixels) high or wide",

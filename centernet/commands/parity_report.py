@@ -17,8 +17,8 @@ def print_table(found: Sequence[Difference], console: Console) -> None:
     for one in found:
         outcome = "agrees" if one.agrees else "DIFFERS"
         table.add_row(one.stage, number(one.max_abs), number(one.max_rel), number(one.bound), outcome)
-    console.print(table, highlight=False)
-    console.print(verdict(found), markup=False, highlight=False, soft_wrap=True)
+    console.print(table)
+    console.print(verdict(found), soft_wrap=True)
 
 
 def as_json(settings: Mapping[str, object], found: Sequence[Difference]) -> dict:

@@ -7,10 +7,10 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 def step_progress(console: Console) -> Progress:
     """A bar whose one task `show_step` advances. The task's fields are `losses` and `speed`, both strings."""
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=8),
         TextColumn("{task.completed}/{task.total}"),
-        TextColumn("{task.fields[losses]}"),
+        TextColumn("{task.fields[losses]}", markup=False),
         TextColumn("{task.fields[speed]}"),
         TimeRemainingColumn(compact=True),
         TextColumn("left"),

@@ -10,6 +10,7 @@ import tyro
 from centernet.options import BackendName, ImageSize, height_and_width, require_image_size
 from centernet_data.contract.augmentation import Augmentation
 from centernet_data.contract.checks import refuse, require
+from centernet_data.contract.messages import in_utf8
 from centernet_data.contract.model_config import Resize
 from centernet_data.contract.precision import Device
 from centernet_data.contract.recipe import RecipeOptions
@@ -117,7 +118,10 @@ class Settings:
 
 def _plain(settings: dict) -> dict:
     kept = {key: value for key, value in settings.items() if value is not None}
-    return {
-        key: _plain(value) if isinstance(value, dict) else str(value) if isinstance(value, Path) else value
-        for key, value in kept.items()
-    }
+    return {key: _plain_value(value) for key, value in kept.items()}
+
+
+def _plain_value(value: object) -> object:
+    if isinstance(value, dict):
+        return _plain(value)
+    return in_utf8(str(value)) if isinstance(value, str | Path) else value

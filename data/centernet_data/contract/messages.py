@@ -24,3 +24,8 @@ def one_line(error: BaseException) -> str:
 def duplicates(values: Iterable[object]) -> list[object]:
     """The values that occur more than once, each once."""
     return [value for value, count in Counter(values).items() if count > 1]
+
+
+def in_utf8(text: str) -> str:
+    """The text with escapes, such as \\udcdf, for what UTF-8 cannot hold: a file name's bytes that are not UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

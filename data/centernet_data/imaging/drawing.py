@@ -79,8 +79,8 @@ def default_font(size: int) -> ImageFont.FreeTypeFont:
 
 
 def shortened(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    """The text on one line, cut at the end if it is wider than `width` pixels."""
-    text = " ".join(text.split())
+    """The text on one line, cut at the end if it is wider than `width` pixels. What no font has is a replacement."""
+    text = " ".join(text.encode("utf-8", "replace").decode("utf-8").split())
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(text + "...") > width:
