@@ -2,7 +2,6 @@
 
 import json
 import math
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,11 @@ from statistics import median
 from typing import Annotated
 
 import tyro
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from centernet.tables import number_table
+from centernet.terminal import number_table, plain_console
 from centernet.training.resume import FREE, flattened
-from centernet_data.contract.files import read_text
+from centernet.training.run_folder import RunFolder
 
 LAST = 50  # steps whose median is reported as a run's loss and speed
 
@@ -57,11 +54,11 @@ class Runs:
     def run(self) -> int:
         """Prints the table. Raises ValueError for a folder without a run, or a damaged file in one."""
         runs = [read_run(path) for folder in self.folders for path in find_runs(folder)]
-        console = Console()
+        console = plain_console()
         table = table_of(runs)
         # Not squeezed into a narrower terminal: a file or a pager can show the whole table.
-        console.width = max(console.width, Console(width=10_000).measure(table).maximum)
-        console.print(table, highlight=False, soft_wrap=True)
+        console.width = max(console.width, plain_console(width=10_000).measure(table).maximum)
+        console.print(table, soft_wrap=True)
         return 0
 
 
@@ -80,12 +77,8 @@ def find_runs(folder: Path) -> list[Path]:
 
 def read_run(path: Path) -> FinishedRun:
     """Settings and metrics of a run. Raises ValueError, naming the file, if one of them is damaged."""
-    file = path / "config.toml"
-    try:
-        settings = tomllib.loads(read_text(file, "TOML"))
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{file}: not TOML: {error}") from error
-    return FinishedRun(path, flattened(settings), _read_metrics(path / "metrics.jsonl"))
+    folder = RunFolder(path)
+    return FinishedRun(path, flattened(folder.read_config()), _read_metrics(folder.metrics))
 
 
 def table_of(runs: Sequence[FinishedRun]) -> Table:
@@ -93,13 +86,13 @@ def table_of(runs: Sequence[FinishedRun]) -> Table:
     names = list(dict.fromkeys(name for run in runs for name in run.settings if name not in FREE))
     differing = [name for name in names if len({json.dumps(run.settings.get(name), default=str) for run in runs}) > 1]
     results = ("steps", "epoch", "loss", "AP", "AP50", "AP75", "images/s", "waiting")
-    table = number_table("run", *map(escape, differing), *results, no_wrap=True)
+    table = number_table("run", *differing, *results, no_wrap=True)
     for run in runs:
         steps = max((line["step"] + 1 for line in run.lines if "loss" in line), default=0)
         values = (run.last("loss"), *map(run.evaluated, ("AP", "AP50", "AP75")))
         table.add_row(
-            escape(str(run.path)),
-            *(escape(_setting(run.settings.get(name, "-"))) for name in differing),
+            str(run.path),
+            *(_setting(run.settings.get(name, "-")) for name in differing),
             str(steps),
             _number(run.lines[-1]["epoch"] if run.lines else None, 1),
             *(_number(value, 3) for value in values),
@@ -114,7 +107,7 @@ def _setting(value: object) -> str:
 
 
 def _read_metrics(path: Path) -> list[dict]:
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
+    lines = path.read_text(encoding="utf-8-sig").splitlines(keepends=True) if path.is_file() else []
     if lines and not lines[-1].endswith("\n"):  # half-written by a run in progress
         lines.pop()
     metrics = []

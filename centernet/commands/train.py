@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from centernet.terminal import complain
 from centernet.training.settings import Settings
 
 
@@ -14,8 +15,13 @@ class Train(Settings):
     """
 
     def run(self) -> int:
-        """Trains. Raises ValueError, before anything is written, for bad settings or data."""
-        from centernet.training.loop import train
+        """Trains. Returns 1 if something failed after the model was saved. Raises ValueError, before anything is
+        written, for bad settings or data."""
+        from centernet.training.loop import NotAllDone, train
 
-        train(self)
+        try:
+            train(self)
+        except NotAllDone as error:
+            complain(str(error))
+            return 1
         return 0

@@ -1,7 +1,6 @@
 """The checkpoints of a run: how they lie in their folder, which are kept, and from which one a run resumes."""
 
 import json
-import re
 import shutil
 import textwrap
 from collections.abc import Callable, Iterator
@@ -14,12 +13,12 @@ from zlib import crc32
 
 from centernet.backends import Backend
 from centernet.training.resume import OtherSettings, require_same_settings
+from centernet.training.run_folder import CHECKPOINT_FILES
 from centernet_data.contract.checkpoint import read_arrays, write_arrays
 from centernet_data.contract.files import write_text
 
 NEWEST = 2  # how many of the newest are kept: the last but one in case the last is damaged
 STATE, OLDER_STATE = ".safetensors", ".state"  # suffixes; the older is of versions before 0.2
-OURS = re.compile(r"(\.\d+-)?\d+\.(safetensors|state|json)(\.orbax-checkpoint-tmp.*)?")  # the outer parts: unfinished
 
 
 @dataclass(frozen=True)
@@ -146,7 +145,8 @@ class CheckpointFolder:
     def _remove_all_but(self, steps: list[int]) -> None:
         """Removes infos first, so that a half-removed checkpoint does not pass for a complete one."""
         kept = {path.name for step in steps for path in (self._json(step), self._state(step))}
-        ours = [path for path in self.path.glob("*") if OURS.fullmatch(path.name)] if self.path.is_dir() else []
+        there = self.path.iterdir() if self.path.is_dir() else ()
+        ours = [path for path in there if CHECKPOINT_FILES.fullmatch(path.name)]
         for path in sorted(ours, key=lambda path: (path.suffix != ".json", path.name)):
             if path.name not in kept:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -3,13 +3,15 @@
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from centernet.backends import Detector
+from centernet.backends import Detector, open_backend
+from centernet.lock import only_writer
+from centernet.terminal import Failures
 from centernet.training.curves import save_curves
 from centernet.training.plan import Plan, make_plan
 from centernet.training.progress import show_step, step_progress
@@ -24,12 +26,23 @@ SHOWN = 8  # pictures on predictions.png
 SHOWN_CONFIDENCE = 0.3
 
 
+class NotAllDone(Exception):
+    """A run has saved its model, but something after that failed."""
+
+
 def train(settings: Settings) -> dict:
     """Trains, saves the model, then evaluates and draws. Returns the last metrics: AP if there is a validation split.
 
-    Raises ValueError, before anything is written, for bad settings or data.
+    Raises ValueError, before anything is written, for bad settings or data, and if another process writes this run;
+    NotAllDone if the model was saved but something after that failed.
     """
-    plan = make_plan(settings)
+    backend = open_backend(settings.backend)
+    shard = backend.join_processes(settings.coordinator, settings.processes, settings.process)
+    with only_writer(settings.run_folder) if shard[0] == 0 else nullcontext():
+        return _run_plan(make_plan(settings, backend, shard))
+
+
+def _run_plan(plan: Plan) -> dict:
     run = _new_run(plan)
     plan.check_pictures()
     with stoppable() as stop, _curves_when_stopped(plan, run), run:
@@ -75,14 +88,20 @@ def _evaluate_on_the_way(plan: Plan, run: Run, stop: Stop) -> None:
 
 
 def _conclude(plan: Plan, run: Run, stop: Stop) -> None:
-    """The model, its AP, and the pictures."""
-    detector = _detector(plan, run)
+    """The model, its AP, and the pictures. Raises NotAllDone if one of those that follow the model fails."""
+    detector, failures = _detector(plan, run), Failures()
     if isinstance(run.writer, FolderWriter):
         run.writer.save_model(detector)
     if plan.val_set is not None:
-        plan.say(report(_evaluate(plan, run, detector, plan.val_set, stop)))
+        with failures.said():
+            plan.say(report(_evaluate(plan, run, detector, plan.val_set, stop)))
     if isinstance(run.writer, FolderWriter):
-        run.writer.draw(run.metrics, run.step, draw_predictions(detector, plan.val_set or plan.train_set))
+        with failures.said():
+            run.writer.draw_curves(run.metrics)
+        with failures.said():
+            run.writer.draw_page(run.step, draw_predictions(detector, plan.val_set or plan.train_set))
+    if failures.count:
+        raise NotAllDone(f"the model is saved in {plan.folder.model}, but what is named above failed")
 
 
 def _detector(plan: Plan, run: Run) -> Detector:

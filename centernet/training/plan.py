@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-from centernet.backends import Backend, open_backend
+from centernet.backends import Backend
+from centernet.terminal import plain_console
 from centernet.training.run_folder import RunFolder
 from centernet.training.settings import Settings
 from centernet.training.tensorboard import import_tensorboardx
@@ -54,7 +55,7 @@ class Plan:
 
     def say(self, text: str) -> None:
         """Prints a line, in the main process."""
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(text, soft_wrap=True)
 
     def check_pictures(self) -> None:
         """Prints what is odd about the pictures. Raises ValueError for a picture file that cannot be read."""
@@ -63,18 +64,17 @@ class Plan:
                 self.say(f"  {split}: {note}")
 
 
-def make_plan(settings: Settings) -> Plan:
-    """Joins the other processes, opens the data, and says what there is. Nothing is written.
+def make_plan(settings: Settings, backend: Backend, shard: tuple[int, int] = (0, 1)) -> Plan:
+    """Opens the data, and says what there is. Nothing is written. `shard` is (index, count) of this process.
 
     Raises ValueError for bad settings or data; what is in the pictures' files is not checked yet.
     """
-    backend = open_backend(settings.backend)
-    shard = backend.join_processes(settings.coordinator, settings.processes, settings.process)
-    console, folder = Console(quiet=shard[0] != 0), RunFolder(settings.run_folder)
+    console, folder = plain_console(quiet=shard[0] != 0), RunFolder(settings.run_folder)
     if settings.resume:
         folder.require_resumable(settings.as_toml())
     elif shard[0] == 0:
         folder.require_free(settings.overwrite)
+        folder.require_not_within(settings.pretrained)
     if shard[0] == 0 and (settings.tensorboard or (settings.resume and folder.tensorboard.exists())):
         import_tensorboardx()
     train_set, val_set = open_train_and_val(settings.data)

@@ -124,9 +124,12 @@ class FolderWriter:
         """Writes model.safetensors."""
         detector.save(self._folder.model)
 
-    def draw(self, metrics: list[dict], step: int, page: Image.Image) -> None:
-        """Draws the curves, and saves the page of predictions."""
+    def draw_curves(self, metrics: list[dict]) -> None:
+        """Draws the curves."""
         save_curves(metrics, self._folder.curves)
+
+    def draw_page(self, step: int, page: Image.Image) -> None:
+        """Saves the page of predictions."""
         write_picture(self._folder.predictions, page)
         self.log_image(step, lambda: page)
 

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +10,18 @@ from pathlib import Path
 import tomli_w
 
 from centernet.training.resume import require_same_settings
-from centernet_data.contract.files import naming, read_text, write_text
+from centernet_data.contract.files import UNFINISHED, naming, read_text, remove, remove_unfinished, write_text
+from centernet_data.contract.messages import listed
 
 FILES = (
     "model.safetensors", "checkpoints", "config.toml", "metrics.jsonl", "curves.png", "predictions.png", "tensorboard"
 )  # fmt: skip
-UNFINISHED = re.compile(rf"\.\d+-({'|'.join(map(re.escape, FILES))})")  # what a killed process left half-written
+OLDER_UNFINISHED = re.compile(rf"\.\d+-({'|'.join(map(re.escape, FILES))})")  # left half-written by versions before 0.2
+CHECKPOINT_FILES = re.compile(  # the first and the last part of a name: unfinished ones of versions before 0.2
+    rf"(\.\d+-)?\d+\.(safetensors|state|json)(\.orbax-checkpoint-tmp.*)?|{UNFINISHED.pattern}"
+)
+FOLDERS = {"checkpoints": CHECKPOINT_FILES, "tensorboard": re.compile(r"events\.out\.tfevents\..*")}
+ALWAYS_SET = {"data", "seed", "epochs", "batch_size"}  # settings in every run's config.toml, of old versions too
 
 
 @dataclass(frozen=True)
@@ -54,37 +59,76 @@ class RunFolder:
         return self.path / "tensorboard"
 
     def require_free(self, overwrite: bool) -> None:
-        """Raises ValueError if there is a run already, unless it may be overwritten."""
+        """Raises ValueError if there is a run already, unless it may be overwritten, or anything that no run wrote in
+        the place of a run's files."""
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"{self.path}: a file, not a folder")
-        held = [name for name in FILES if (self.path / name).exists()]
+        held = [name for name in FILES if os.path.lexists(self.path / name)]
         if held and not overwrite:
             raise ValueError(f"{self.path}: already holds a run ({held[0]}); choose another --out or give --overwrite")
+        if held:
+            self._require_a_run(held)
+
+    def require_not_within(self, path: Path | None) -> None:
+        """Raises ValueError if `path` is one of the files that a run replaces here."""
+        places = [(self.path / name).resolve() for name in FILES]
+        if path is not None and any(path.resolve().is_relative_to(place) for place in places):
+            raise ValueError(f"{path}: the run in {self.path} would replace it; choose another --out")
 
     def require_resumable(self, settings: dict) -> None:
         """Raises ValueError if there is something that a run with these settings could neither resume nor replace."""
         if not self.config.exists():
             self.require_free(overwrite=False)
         else:
-            require_same_settings(tomllib.loads(read_text(self.config, "TOML")), settings, self.config)
+            require_same_settings(self.read_config(), settings, self.config)
         if self.model.exists() and not self.checkpoints.exists():
             raise ValueError(f"{self.path}: holds a model, but no checkpoint to resume from")
 
+    def read_config(self) -> dict:
+        """The settings in config.toml. Raises ValueError, naming it, if it is damaged."""
+        try:
+            return tomllib.loads(read_text(self.config, "TOML"))
+        except tomllib.TOMLDecodeError as error:
+            raise ValueError(f"{self.config}: not TOML: {error}") from error
+
     def begin(self, settings: dict) -> None:
-        """Makes the folder, clears an older run out of it, and writes the configuration."""
+        """Clears an older run out of the folder, and writes the configuration."""
         self.path.mkdir(parents=True, exist_ok=True)
         self.remove_unfinished()
-        for path in (self.model, self.checkpoints):
-            _remove(path)
+        remove(self.model)
+        self._clear("checkpoints")
         write_text(self.config, tomli_w.dumps(settings))  # a run killed from here on can be resumed
-        for path in (self.metrics, self.curves, self.predictions, self.tensorboard):
-            _remove(path)
+        for path in (self.metrics, self.curves, self.predictions):
+            remove(path)
+        self._clear("tensorboard")
 
     def remove_unfinished(self) -> None:
         """Removes what a killed process left half-written."""
+        remove_unfinished(self.path)
         for path in self.path.iterdir():
-            if UNFINISHED.fullmatch(path.name):
-                _remove(path)
+            if OLDER_UNFINISHED.fullmatch(path.name):
+                remove(path)
+
+    def _require_a_run(self, held: list[str]) -> None:
+        """Raises ValueError if any of what is held was not written by a run; a run writes its config.toml first."""
+        if "config.toml" not in held or not self.read_config().keys() >= ALWAYS_SET:
+            raise ValueError(f"{self.path}: holds {held[0]}, but not a run's config.toml; choose another --out")
+        for name in held:
+            path = self.path / name
+            if (name in FOLDERS) != path.is_dir():
+                raise ValueError(f"{path}: a {'file' if name in FOLDERS else 'folder'}, which no run wrote")
+            inner = [child.name for child in path.iterdir()] if name in FOLDERS else []
+            if foreign := [child for child in inner if not FOLDERS[name].fullmatch(child)]:
+                raise ValueError(f"{path}: holds what no run wrote ({listed(foreign, 3)}); choose another --out")
+
+    def _clear(self, name: str) -> None:
+        """Removes what runs wrote into one of their folders, and the folder if that was all."""
+        folder = self.path / name
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if FOLDERS[name].fullmatch(path.name):
+                remove(path)
+        if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
+            folder.rmdir()
 
     def append_metrics(self, metrics: dict) -> None:
         """Adds one line to metrics.jsonl."""
@@ -102,10 +146,3 @@ class RunFolder:
             )
         os.truncate(self.metrics, sum(map(len, kept)))
         return [json.loads(line) for line in kept]
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Interrupted(Exception):
-    """The program was asked to stop, by `signal`."""
+class Interrupted(BaseException):
+    """The program was asked to stop, by `signal`. Like KeyboardInterrupt, no handler of errors catches it."""
 
     def __init__(self, signal: int):
         self.signal = signal

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import shutil
 import tomllib
 from collections import namedtuple
 from pathlib import Path
@@ -73,6 +74,7 @@ def test_eval(runs, backend, tmp_path, capsys):
     out = tmp_path / "ap.json"
     assert run("eval", folder / "model.safetensors", "--data", data, "--json", out, "--backend", backend) == 0
     results = json.loads(out.read_text())
+    assert results.pop("written_by") == "centernet eval"
     assert set(results) == {*NAMES, "per_class"}
     assert 0 <= results["AP"] <= 1
     metrics = read_metrics(folder)[-1]
@@ -141,8 +143,9 @@ def test_a_model_of_one_backend_finds_the_same_in_the_other(runs, backend):
 
 def test_the_same_seed_gives_the_same_model_and_overwrite_replaces_a_run(runs, tmp_path):
     out = tmp_path / "again"
-    out.mkdir()
-    for name in FILES:
+    shutil.copytree(runs["torch"].folder, out, dirs_exist_ok=True)
+    for name in ("tensorboard/events.out.tfevents.1", "checkpoints/1.json", ".1-curves.png", ".centernet-0123abcd.png"):
+        (out / name).parent.mkdir(exist_ok=True)
         (out / name).write_text("an older run\n")
     (out / "notes.txt").write_text("mine")
     arguments = ("--data", runs["jax"].data, "--out", out, "--seed", 3, *TINY)
@@ -153,6 +156,8 @@ def test_the_same_seed_gives_the_same_model_and_overwrite_replaces_a_run(runs, t
         np.testing.assert_array_equal(tensor, second[name], err_msg=name)
     assert len(read_metrics(out)) == 4
     assert (out / "notes.txt").read_text() == "mine"
+    assert {path.name for path in out.iterdir()} == {*FILES, "notes.txt"} - {"tensorboard"}
+    assert not (out / "checkpoints/1.json").exists()
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_names_the_pictures(tmp_path, refused):
