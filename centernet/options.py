@@ -11,6 +11,10 @@ BackendName = Literal["jax", "torch"]
 ImageSize = Annotated[tuple[int, ...], tyro.conf.arg(metavar="S | H W")]
 Integers = Annotated[tuple[int, ...], tyro.conf.arg(metavar="INT...")]
 OutputFile = Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")]
+Overwrite = Annotated[
+    bool,
+    tyro.conf.arg(help="Replace files of others, too, if they are in the place of what is written."),
+]
 DataName = tyro.conf.Positional[
     Annotated[
         str,
@@ -41,9 +45,3 @@ def require_image_size(image_size: tuple[int, ...]) -> None:
 def height_and_width(image_size: tuple[int, ...]) -> tuple[int, int]:
     """An image size as (height, width); a single number stands for a square."""
     return image_size[0], image_size[-1]
-
-
-def require_parent_folder(path: Path | None) -> None:
-    """Raises ValueError if `path` is given but the folder it is in does not exist."""
-    if path is not None and not path.parent.is_dir():
-        raise ValueError(f"{path}: its folder does not exist")

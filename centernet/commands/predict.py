@@ -1,29 +1,34 @@
 """`centernet predict`."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from centernet.options import BackendName, ModelFile
+from centernet.lock import only_writer
+from centernet.options import BackendName, ModelFile, Overwrite
 from centernet_data.contract.checks import refuse
-from centernet_data.contract.files import write_text
 from centernet_data.contract.precision import Device, Precision
 
 
 @dataclass(frozen=True)
 class Predict:
-    """Detect objects in pictures: draw them, and write them to detections.json."""
+    """Detect objects in pictures: draw them, and write them to detections.json.
+
+    A picture that cannot be read or drawn does not keep the others from it; the exit status is then 1.
+    """
 
     model: ModelFile
     pictures: tyro.conf.Positional[
         Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PICTURE-OR-FOLDER...", help_behavior_hint="(required)")]
     ]
     """Picture files, and folders of them."""
+    recursive: bool = False
+    """Also look into the folders' sub-folders, which drawn pictures then lie in, too."""
     out: Path = Path("detections")
     """Folder for the drawn pictures and detections.json."""
+    overwrite: Overwrite = False
     min_confidence: float = 0.3
     """Leave out detections with a lower score."""
     flip_test: bool = False
@@ -40,29 +45,12 @@ class Predict:
             refuse(f"--min-confidence must be between 0 and 1, not {self.min_confidence}")
 
     def run(self) -> int:
-        """Detects, draws and writes. Raises ValueError for bad input."""
+        """Detects, draws and writes. Returns 1 if some pictures could not be read or drawn, 2 if none could. Raises
+        ValueError for bad input."""
         from centernet.backends import open_backend
-        from centernet.commands.predict_report import detection_records, drawn_paths
-        from centernet_data.imaging.decoding import read_picture
-        from centernet_data.imaging.drawing import draw_objects
-        from centernet_data.imaging.encoding import write_picture
-        from centernet_data.imaging.finding import find_pictures
+        from centernet.commands.predict_work import find, write_detections
 
-        paths = find_pictures(self.pictures)
-        if not paths:
-            raise ValueError("no picture was given")
-        targets = drawn_paths(paths, self.out)
-        for path in paths:  # decoded twice, so that a damaged picture is found before anything is written
-            read_picture(path)
+        jobs = find(self.pictures, self.recursive, self.out, self.overwrite)
         detector = open_backend(self.backend).load(self.model, self.flip_test, self.precision, self.device)
-        self.out.mkdir(parents=True, exist_ok=True)
-        records = []
-        for path, target in zip(paths, targets, strict=True):
-            picture = read_picture(path)
-            (objects,) = detector([picture], self.min_confidence)
-            write_picture(target, draw_objects(picture, objects, detector.config.classes))
-            records += detection_records(str(path), objects, detector.config.classes)
-            print(f"{path}: {len(objects)} found")
-        write_text(self.out / "detections.json", json.dumps(records, indent=1) + "\n")
-        print(f"the drawn pictures and detections.json are in {self.out}")
-        return 0
+        with only_writer(self.out):
+            return write_detections(jobs, detector, self.min_confidence, self.out)

@@ -110,7 +110,6 @@ def empty_folder(folder):
         (lambda folder: [folder / "none.png"], (), "none.png: there is no such file or folder"),
         (empty_folder, (), "empty: the folder contains no pictures"),
         (double_picture, (), "0.png would both be drawn to"),
-        (lambda folder: [folder / "images/0.png"] * 2, (), "0.png would both be drawn to"),
         (lambda folder: [], (), "no picture was given"),
         (lambda folder: [folder / "boxes.json"], (), "boxes.json: not an image file"),
     ],
