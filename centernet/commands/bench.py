@@ -1,15 +1,15 @@
 """`centernet bench`."""
 
-import json
 from dataclasses import asdict, dataclass
 from typing import Annotated, Literal, get_args
 
 import tyro
-from rich.console import Console
 
-from centernet.options import Integers, OutputFile, require_parent_folder
+from centernet.options import Integers, OutputFile, Overwrite
+from centernet.terminal import plain_console
+from centernet_data.contract.authors import require_writable
 from centernet_data.contract.checks import refuse
-from centernet_data.contract.files import write_text
+from centernet_data.contract.files import write_json
 from centernet_data.contract.precision import Device, NetworkDType
 
 Part = Literal["forward", "detection", "training", "loss", "decoding", "flops", "process"]
@@ -51,6 +51,7 @@ class Bench:
     """Also measure torch.compile; the ratio is that to the faster of torch's two forms."""
     json: OutputFile = None
     """Also write all numbers to this file."""
+    overwrite: Overwrite = False
 
     def __post_init__(self):
         if not (self.parts and self.batch_sizes and self.image_sizes):
@@ -66,14 +67,14 @@ class Bench:
         from centernet.backends import needs_both_backends
         from centernet.commands import bench_report as report
 
-        require_parent_folder(self.json)
+        require_writable(self.json, "centernet bench", self.overwrite, "--json")
         with needs_both_backends("bench"):
             from parity.bench import measure
             from parity.bench.machine import machine
             from parity.bench.result import Results, shares
             from parity.bench.task import Task
         measure.prepare(self.device, self.dtype)
-        console, about, results = Console(), machine(self.device), Results()
+        console, about, results = plain_console(), machine(self.device), Results()
         network = (self.classes, self.objects, self.depth, self.dtype, self.device)
         tasks = [Task(batch, (side, side), *network) for side in self.image_sizes for batch in self.batch_sizes]
         report.print_head(tasks[0], self.rounds, about, console)
@@ -94,5 +95,5 @@ class Bench:
         if self.json:
             settings = asdict(self) | {"json": str(self.json)}
             numbers = {"settings": settings, "machine": about} | results.as_json()
-            write_text(self.json, json.dumps(numbers, indent=2) + "\n")
+            write_json(self.json, numbers, "centernet bench")
         return 0

@@ -1,22 +1,23 @@
 """`centernet data check`."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-
-from rich.console import Console
 
 from centernet.options import (
     DataName,
     ImageSize,
     OutputFile,
+    Overwrite,
     height_and_width,
     require_image_size,
-    require_parent_folder,
 )
+from centernet.terminal import Failures, plain_console
+from centernet_data.contract.authors import require_writable
 from centernet_data.contract.checks import refuse, require
-from centernet_data.contract.files import write_text
+from centernet_data.contract.files import write_json
 from centernet_data.contract.model_config import Resize
+
+AUTHOR = "centernet data check"
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Check:
     """Check a data set record by record, and measure how much of it the network can express.
 
     Prints numbers and findings, and draws a sheet of pictures with their boxes, the most suspicious first. Exits with
-    status 1 if there are errors: data that training would refuse, or that would make its result meaningless.
+    status 1 if there are errors: data that training would refuse, or that would make its result meaningless; also if
+    the sheet or the file of --json cannot be written.
     """
 
     data: DataName
@@ -36,6 +38,7 @@ class Check:
     """File for the sheet of pictures, .png or .jpg."""
     json: OutputFile = None
     """Also write all numbers and all findings to this file."""
+    overwrite: Overwrite = False
     seed: int = 0
     """Seed for choosing the pictures without findings that fill the sheet."""
 
@@ -44,6 +47,8 @@ class Check:
         require("seed", self.seed, self.seed >= 0, "at least 0")
         if self.out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
             refuse(f"{self.out}: the sheet of pictures must be a .png or .jpg file")
+        if self.out == self.json:
+            refuse(f"{self.out}: --out and --json cannot be the same file")
 
     def run(self) -> int:
         """Prints, draws and writes. Returns 1 if the data set has errors. Raises ValueError if it is none at all."""
@@ -52,14 +57,15 @@ class Check:
         from centernet_data.doctor.sheet import draw_sheet
         from centernet_data.imaging.encoding import write_picture
 
-        for path in (self.out, self.json):
-            require_parent_folder(path)
-        console, hw = Console(), height_and_width(self.image_size)
+        for path, option in ((self.out, "--out"), (self.json, "--json")):
+            require_writable(path, AUTHOR, self.overwrite, option)
+        console, hw, failures = plain_console(), height_and_width(self.image_size), Failures()
         audited = audit(self.data, hw, self.resize, report.progress_on(console))
         report.print_report(audited, hw, self.resize, console)
-        write_picture(self.out, draw_sheet(audited.splits, audited.findings, self.seed))
-        report.say(console, f"pictures with their boxes, the most suspicious first: {self.out}")
+        with failures.said():
+            write_picture(self.out, draw_sheet(audited.splits, audited.findings, self.seed), AUTHOR)
+            report.say(console, f"pictures with their boxes, the most suspicious first: {self.out}")
         if self.json:
-            numbers = report.as_json(audited, self.data, hw, self.resize)
-            write_text(self.json, json.dumps(numbers, indent=1) + "\n")
-        return int(any(finding.severity == "error" for finding in audited.findings))
+            with failures.said():
+                write_json(self.json, report.as_json(audited, self.data, hw, self.resize), AUTHOR, indent=1)
+        return int(failures.count > 0 or any(finding.severity == "error" for finding in audited.findings))

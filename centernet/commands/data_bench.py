@@ -1,6 +1,5 @@
 """`centernet data bench`."""
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,14 +11,15 @@ from centernet.options import (
     ImageSize,
     Integers,
     OutputFile,
+    Overwrite,
     height_and_width,
     require_image_size,
-    require_parent_folder,
 )
-from centernet.tables import number_table
+from centernet.terminal import number_table, plain_console
 from centernet_data.contract.augmentation import Augmentation
+from centernet_data.contract.authors import require_writable
 from centernet_data.contract.checks import refuse
-from centernet_data.contract.files import write_text
+from centernet_data.contract.files import write_json
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class DataBench:
     """Batches per measurement, of which there are three."""
     json: OutputFile = None
     """Also write the numbers to this file."""
+    overwrite: Overwrite = False
 
     def __post_init__(self):
         require_image_size(self.image_size)
@@ -54,16 +55,14 @@ class DataBench:
         from centernet_data.batches import Batches
         from centernet_data.source import open_dataset, require_pictures
 
-        require_parent_folder(self.json)
+        require_writable(self.json, "centernet data bench", self.overwrite, "--json")
         dataset, hw = open_dataset(self.data, self.split), height_and_width(self.image_size)
         require_pictures(self.data, self.split, dataset)
         batches = Batches(dataset, self.batch_size, hw, "letterbox", Augmentation(), seed=0)
-        console = Console()
+        console = plain_console()
         console.print(
             f"{self.data}: {len(dataset)} pictures; {hw[0]} x {hw[1]}, batches of {self.batch_size}, "
             f"full augmentation; {os.cpu_count()} CPU cores",
-            markup=False,
-            highlight=False,
             soft_wrap=True,
         )
         stages = milliseconds_by_stage(batches, self.batches)
@@ -71,7 +70,7 @@ class DataBench:
         rates = pictures_per_second(batches, self.workers, self.batches)
         print_rates(rates, console)
         if self.json:
-            write_text(self.json, json.dumps({"stages": stages, "workers": rates}, indent=2) + "\n")
+            write_json(self.json, {"stages": stages, "workers": rates}, "centernet data bench")
         return 0
 
 
@@ -80,7 +79,7 @@ def print_stages(stages: Mapping[str, float], console: Console) -> None:
     table = number_table("on one thread", "ms/picture", "pictures/s")
     for stage, value in stages.items():
         table.add_row(stage, f"{value:.2f}", f"{1e3 / value:,.0f}")
-    console.print("", table, sep="\n", highlight=False)
+    console.print("", table, sep="\n")
 
 
 def print_rates(rates: Mapping[int, Mapping[str, float]], console: Console) -> None:
@@ -90,4 +89,4 @@ def print_rates(rates: Mapping[int, Mapping[str, float]], console: Console) -> N
         name = f"{count} process{'es' if count > 1 else ''}" if count else f"{os.cpu_count()} threads"
         theirs = (f"{values['data_loader']:,.0f}", f"{values['ratio']:.2f}") if "ratio" in values else ("-", "-")
         table.add_row(name, f"{values['pictures_per_second']:,.0f}", *theirs)
-    console.print("", table, sep="\n", highlight=False)
+    console.print("", table, sep="\n")

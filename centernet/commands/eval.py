@@ -1,13 +1,13 @@
 """`centernet eval`."""
 
-import json
 from dataclasses import dataclass
 from typing import Annotated
 
 import tyro
 
-from centernet.options import BackendName, ModelFile, OutputFile, require_parent_folder
-from centernet_data.contract.files import write_text
+from centernet.options import BackendName, ModelFile, OutputFile, Overwrite
+from centernet_data.contract.authors import require_writable
+from centernet_data.contract.files import write_json
 from centernet_data.contract.precision import Device, Precision
 
 
@@ -26,6 +26,7 @@ class Eval:
     """Precision of the network; bfloat16 is for accelerators. Boxes and scores are always float32."""
     json: OutputFile = None
     """Also write the numbers to this file."""
+    overwrite: Overwrite = False
     device: Device | None = None
     """Device to run on: cpu or gpu. By default an accelerator if there is one."""
     backend: BackendName = "jax"
@@ -37,11 +38,11 @@ class Eval:
         from centernet_data.evaluation import evaluate, report, without_nan
         from centernet_data.source import open_for_model
 
-        require_parent_folder(self.json)
+        require_writable(self.json, "centernet eval", self.overwrite, "--json")
         detector = open_backend(self.backend).load(self.model, self.flip_test, self.precision, self.device)
         dataset = open_for_model(self.data, self.split, detector.config.classes, self.model)
         results = evaluate(lambda pictures: detector(pictures, 0.0), dataset)
         print(report(results))
         if self.json:
-            write_text(self.json, json.dumps(without_nan(results), indent=2) + "\n")
+            write_json(self.json, without_nan(results), "centernet eval")
         return 0

@@ -1,16 +1,16 @@
 """`centernet parity`."""
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.console import Console
 
-from centernet.options import OutputFile, require_parent_folder
+from centernet.options import OutputFile, Overwrite
+from centernet.terminal import plain_console
+from centernet_data.contract.authors import require_writable
 from centernet_data.contract.checks import refuse, require
-from centernet_data.contract.files import write_text
+from centernet_data.contract.files import write_json
 from centernet_data.contract.precision import Device, DType
 
 
@@ -35,6 +35,7 @@ class Parity:
     """Where both compute."""
     json: OutputFile = None
     """Also write the numbers to this file."""
+    overwrite: Overwrite = False
 
     def __post_init__(self):
         require("steps", self.steps, self.steps >= 1, "at least 1")
@@ -46,13 +47,13 @@ class Parity:
         from centernet.backends import needs_both_backends
         from centernet.commands import parity_report as report
 
-        require_parent_folder(self.json)
+        require_writable(self.json, "centernet parity", self.overwrite, "--json")
         with needs_both_backends("parity"):
             from parity.check import check
             from parity.numerics import numerics
         with numerics(self.dtype, self.device):
             found = check(self.model, self.data, self.split, self.dtype, self.steps, self.device)
-        report.print_table(found, Console())
+        report.print_table(found, plain_console())
         if self.json:
-            write_text(self.json, json.dumps(report.as_json(asdict(self), found), indent=2) + "\n")
+            write_json(self.json, report.as_json(asdict(self), found), "centernet parity")
         return int(not all(one.agrees for one in found))
