@@ -1,6 +1,7 @@
 """Writes any data set as a TFDS data set: one folder of ArrayRecord files, with fast random access."""
 
 import io
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,11 +12,13 @@ from PIL import Image
 
 from centernet_data.contract.boxes import cyxhw_to_xyxy
 from centernet_data.contract.files import folder_written_beside
+from centernet_data.contract.messages import in_utf8, listed
 from centernet_data.dataset import Dataset, Sample, check_pictures, is_stored
 from centernet_data.readers.tfds import EXACT_BOX, NOTES, PREFIX, import_tfds, is_tfds
 from centernet_data.source import name_of_data, open_splits
 
 VERSION = "1.0.0"
+_TFDS_FILE = re.compile(r"dataset_info\.json|features\.json|metadata\.json|.*\.labels\.txt|.*\.array_record-\d+-of-\d+")
 PICTURES_PER_FILE = 1024  # 160 MB for COCO
 
 
@@ -40,8 +43,9 @@ def write_tfds(data: str, tfds_dir: Path, name: str | None = None, overwrite: bo
     folder = tfds_dir / name / VERSION
     if tfds_dir.exists() and not tfds_dir.is_dir():
         raise ValueError(f"{tfds_dir}: a file, not a folder")
-    if folder.exists() and not overwrite:
+    if os.path.lexists(folder) and not overwrite:
         raise ValueError(f"{folder}: already exists; choose another --name or give --overwrite")
+    _require_tfds(folder)
     splits = open_splits(data)
     _require_names(data, splits)
     for dataset in splits.values():
@@ -50,6 +54,15 @@ def write_tfds(data: str, tfds_dir: Path, name: str | None = None, overwrite: bo
     with folder_written_beside(folder, overwrite) as beside:
         _write(beside, name, splits)
     return Prepared(folder, f"{PREFIX}{tfds_dir / name}", splits)
+
+
+def _require_tfds(folder: Path) -> None:
+    """Raises ValueError if a folder that is to be replaced holds anything that is not a TFDS data set's."""
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise ValueError(f"{folder}: not a folder; choose another --name")
+    foreign = [path.name for path in folder.iterdir() if not _TFDS_FILE.fullmatch(path.name)] if folder.is_dir() else []
+    if foreign:
+        raise ValueError(f"{folder}: holds what no TFDS data set has ({listed(foreign, 3)}); choose another --name")
 
 
 def _checked_name(name: str) -> str:
@@ -146,7 +159,7 @@ def _example(dataset: Dataset, index: int) -> dict:
         }
         for number, (row, area) in enumerate(zip(rows, areas, strict=True))
     ]
-    return {"image": _content(dataset, index), "image/filename": sample.name, "objects": objects}
+    return {"image": _content(dataset, index), "image/filename": in_utf8(sample.name), "objects": objects}
 
 
 def _fractions(row: np.ndarray, sample: Sample) -> np.ndarray:
