@@ -2,17 +2,18 @@
 them, when a command asks for one."""
 
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, Protocol, SupportsFloat
 
 import numpy as np
 from jaxtyping import Float
 from platformdirs import user_cache_path
 
+from centernet.terminal import complain
 from centernet_data.batches import Batches
 from centernet_data.contract.messages import one_line
 from centernet_data.contract.model_config import ModelConfig
@@ -166,9 +167,32 @@ def open_data_loader() -> Callable[[Batches, int, int, int], Iterator[Mapping]] 
 def _cache_compiled_programs() -> None:
     """Makes JAX, which is not imported yet, cache compiled programs in the user's cache folder, and says so once.
 
-    The environment variable JAX_COMPILATION_CACHE_DIR overrides the folder; if it is empty, nothing is cached.
+    The environment variable JAX_COMPILATION_CACHE_DIR overrides the folder; if it is empty, nothing is cached. Nor is
+    it where the folder cannot be used, which is said.
     """
-    folder = os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(user_cache_path("centernet-jax")))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
-    if folder and not Path(folder).exists():
-        print(f"centernet: caching compiled programs in {folder}, so that the next start is faster", file=sys.stderr)
+    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    if folder == "" or "://" in (folder or ""):  # JAX itself opens a cloud's storage
+        return
+    try:
+        folder = folder or str(user_cache_path("centernet-jax"))
+        is_new = _make_writable(Path(folder))
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or one_line(error)
+        where = folder or "the user's cache folder"
+        complain(f"{where}: cannot be used to cache compiled programs ({reason}); continuing without a cache")
+        folder, is_new = "", False  # not unset, so that it is said once
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
+    if is_new:
+        complain(f"caching compiled programs in {folder}, so that the next start is faster")
+
+
+def _make_writable(folder: Path) -> bool:
+    """Makes the cache's folder; whether it is new. Raises OSError if nothing can be written to it, and ValueError for
+    a "~" that stands for no home."""
+    if folder.parts[:1] == ("~",):
+        raise ValueError("there is no home folder")
+    is_new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryFile(dir=folder):
+        return is_new
