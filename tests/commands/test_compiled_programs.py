@@ -5,6 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from centernet import backends
+from centernet.backends import open_backend
+
 ROOT = Path(__file__).parents[2]
 OPENS_JAX = """
 from centernet.backends import open_backend
@@ -47,3 +52,37 @@ def test_the_users_own_setting_counts(tmp_path):
     assert list((tmp_path / "own").iterdir())
     assert run(tmp_path, JAX_COMPILATION_CACHE_DIR="") == ("", "")
     assert [path.name for path in tmp_path.iterdir()] == ["own"]
+
+
+@pytest.mark.parametrize("name", ["file", "file/below", "\0", "~/below"])
+def test_a_folder_that_cannot_be_used_is_said_once_and_nothing_is_cached(tmp_path, monkeypatch, capsys, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    # Not in the environment itself, which holds no zero byte.
+    monkeypatch.setattr(os, "environ", {"JAX_COMPILATION_CACHE_DIR": name})
+    for _ in range(2):
+        open_backend("jax")
+    said = capsys.readouterr().err
+    assert said.startswith(f"centernet: {name}: cannot be used to cache compiled programs (")
+    assert said.endswith("); continuing without a cache\n")
+    assert len(said.splitlines()) == 1
+    assert os.environ["JAX_COMPILATION_CACHE_DIR"] == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_without_a_home_nothing_is_cached(monkeypatch, capsys):
+    def no_home(name):
+        raise RuntimeError("could not determine the home directory")
+
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+    monkeypatch.setattr(backends, "user_cache_path", no_home)
+    open_backend("jax")
+    assert "centernet: the user's cache folder: cannot be used" in capsys.readouterr().err
+    assert os.environ["JAX_COMPILATION_CACHE_DIR"] == ""
+
+
+def test_a_clouds_folder_is_left_to_jax(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "gs://bucket/cache")
+    open_backend("jax")
+    assert (capsys.readouterr().err, list(tmp_path.iterdir())) == ("", [])

@@ -4,7 +4,13 @@ from contextlib import suppress
 
 import pytest
 
-from centernet_data.contract.files import folder_written_beside, written_beside
+from centernet_data.contract.files import (
+    folder_written_beside,
+    remove_unfinished,
+    temporary_beside,
+    write_text,
+    written_beside,
+)
 
 
 def test_a_file_appears_whole(tmp_path):
@@ -91,3 +97,41 @@ def test_a_new_folder_above_stays_if_another_file_is_in_it(tmp_path):
         (tmp_path / "new" / "other").touch()
         raise ZeroDivisionError
     assert list(tmp_path.rglob("*")) == [tmp_path / "new", tmp_path / "new" / "other"]
+
+
+def test_names_of_the_greatest_length_are_written(tmp_path):
+    file, folder = tmp_path / f"{251 * 'f'}.txt", tmp_path / (255 * "d")
+    write_text(file, "new")
+    assert file.read_text() == "new"
+    with folder_written_beside(folder) as beside:
+        (beside / "inner").touch()
+    assert [path.name for path in folder.iterdir()] == ["inner"]
+    with pytest.raises(OSError, match=f"File name too long: '.*{252 * 'f'}.txt'"):
+        write_text(tmp_path / f"{252 * 'f'}.txt", "new")
+    assert sorted(tmp_path.iterdir()) == [folder, file]
+
+
+def folder_that_comes_late(path, make):
+    with folder_written_beside(path) as beside:
+        (beside / "ours").touch()
+        make(path)
+
+
+@pytest.mark.parametrize("make", [lambda path: (path / "its").mkdir(parents=True), lambda path: path.symlink_to("x")])
+def test_a_folder_that_another_process_makes_meanwhile_is_not_replaced(tmp_path, make):
+    path = tmp_path / "data"
+    with pytest.raises(ValueError, match="another process has made it meanwhile"):
+        folder_that_comes_late(path, make)
+    assert [child.name for child in tmp_path.iterdir()] == ["data"]
+    assert not (path / "ours").exists()
+
+
+def test_only_what_is_unfinished_is_removed(tmp_path):
+    with suppress(OSError), written_beside(tmp_path / "a.png") as beside:
+        beside.touch()
+        left = temporary_beside(tmp_path / "a.png")
+        left.touch()
+        (temporary_beside(tmp_path / "folder") / "inner").mkdir(parents=True)
+        (tmp_path / ".centernet-lock").touch()
+        remove_unfinished(tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == [".centernet-lock"]

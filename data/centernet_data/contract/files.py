@@ -61,11 +61,12 @@ def folder_written_beside(path: Path, overwrite: bool = False) -> Iterator[Path]
 
     Raises ValueError if `path` already exists, unless `overwrite` is set, be it that another process made it meanwhile.
     """
-    if is_taken(path) and not overwrite:
-        raise ValueError(f"{path}: already exists; choose another")
     beside, older = temporary_beside(path), temporary_beside(path)
     with _no_new_parents_left_empty(path):
-        beside.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if is_taken(path) and not overwrite:
+            raise ValueError(f"{path}: already exists; choose another")
+        beside.mkdir()
         try:
             yield beside
             _put_in_place(beside, path, older, overwrite)

@@ -1,0 +1,35 @@
+"""`centernet data prepare` replaces only a TFDS data set, and stores pictures of any name."""
+
+import json
+import os
+
+import pytest
+
+from centernet_data.source import open_dataset
+from helpers.small_data import make_data, refused, run
+
+pytest.importorskip("tensorflow_datasets")
+
+
+def test_overwriting_removes_nothing_that_no_tfds_data_set_has(tmp_path, capfd):
+    prepare = ("data", "prepare", make_data(tmp_path / "d"), "--tfds-dir", tmp_path, "--name", "small", "--overwrite")
+    folder = tmp_path / "small/1.0.0"
+    (folder / "mine").mkdir(parents=True)
+    assert f"{folder}: holds what no TFDS data set has (mine)" in refused(capfd, *prepare)
+    (folder / "mine").rmdir()
+    for _ in range(2):
+        assert run(*prepare) == 0
+    (folder / "notes.txt").touch()
+    assert "(notes.txt)" in refused(capfd, *prepare)
+    assert (folder / "notes.txt").exists()
+
+
+def test_a_file_name_that_is_not_utf8_is_stored_with_escapes(tmp_path):
+    data, odd = make_data(tmp_path / "d"), os.fsdecode(b"Stra\xdfe.png")
+    (tmp_path / "d/images/0.png").rename(tmp_path / "d/images" / odd)
+    content = json.loads((tmp_path / "d/boxes.json").read_text())
+    content["images"][0]["file_name"] = odd
+    (tmp_path / "d/boxes.json").write_text(json.dumps(content))
+    assert run("data", "prepare", data, "--tfds-dir", tmp_path, "--name", "small") == 0
+    stored = open_dataset(f"tfds:{tmp_path / 'small'}", "train")
+    assert stored.sample(0).name == "Stra\\udcdfe.png"
