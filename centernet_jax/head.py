@@ -9,8 +9,10 @@ from centernet_jax.backbone import Conv
 
 CLASS_BIAS = -2.19  # sigmoid(-2.19) = 0.1: at first nearly every cell is background (arXiv:1708.02002, section 3.3)
 
-# With the authors' 0.001 the classes send hardly any gradient into the features and are told apart late: on the shapes,
-# after 400 steps, at 36 % of the centres instead of 72 %.
+# The standard deviation of the 1x1 convolution's weights in every branch. The authors' code leaves the class branch as
+# torch draws it (measured with that code: 0.072 for the 1x1 convolution, 0.012 for the 3x3) and starts only `wh` and
+# `reg` at 0.001. With 0.001 in the class branch too, the classes send hardly any gradient into the features and are
+# told apart late: on the shapes, after 400 steps, at 36 % of the centres instead of 72 %.
 OUTPUT_STD = 0.1
 
 
