@@ -38,8 +38,12 @@ def l1_loss(prediction: Float[Array, "b h w 2"], target: Float[Array, "b n 2"], 
 
 
 def logit(probability: Float[Array, "..."]) -> Float[Array, "..."]:
-    """The inverse of the sigmoid, of probabilities clamped to [1e-4, 1 - 1e-4] as in the authors' code."""
-    probability = jnp.clip(probability, 1e-4, 1 - 1e-4)
+    """The inverse of the sigmoid, of probabilities clamped to [1e-4, 1 - 1e-4] as in the authors' code; NaN outside
+    [0, 1]. The clamp's gradient at both bounds is 1. In float32 at least, because in bfloat16 1 - 1e-4 is 1."""
+    probability = probability.astype(jnp.promote_types(probability.dtype, jnp.float32))
+    probability = jnp.where((probability >= 0) & (probability <= 1), probability, jnp.nan)
+    probability = jnp.where(probability < 1e-4, 1e-4, probability)  # jnp.clip would halve the gradient at the bound
+    probability = jnp.where(probability > 1 - 1e-4, 1 - 1e-4, probability)
     return jnp.log(probability) - jnp.log1p(-probability)
 
 
@@ -71,8 +75,8 @@ class CenterNetLoss:
         check_target_options(self.targets, self.smooth_kernel_size)
 
     def __call__(self, points: Float[Array, "b h w p"], objects: Float[Array, "b n 6"]) -> Float[Array, "b 3"]:
-        # The wider of the two precisions, so that bfloat16 points keep float32 targets and sums.
-        dtype = jnp.promote_types(points.dtype, objects.dtype)
+        # The wider of the two precisions, and float32 at least, so that bfloat16 points keep float32 targets and sums.
+        dtype = jnp.promote_types(jnp.promote_types(points.dtype, objects.dtype), jnp.float32)
         points, objects = points.astype(dtype), objects.astype(dtype)
         _, height, width, channels = points.shape
         hw, num_classes = (height, width), channels - 4

@@ -37,7 +37,10 @@ def l1_loss(prediction: Float[Tensor, "b 2 h w"], target: Float[Tensor, "b n 2"]
 
 
 def logit(probability: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """The inverse of the sigmoid, of probabilities clamped to [1e-4, 1 - 1e-4] as in the authors' code."""
+    """The inverse of the sigmoid, of probabilities clamped to [1e-4, 1 - 1e-4] as in the authors' code; NaN outside
+    [0, 1]. The clamp's gradient at both bounds is 1. In float32 at least, because in bfloat16 1 - 1e-4 is 1."""
+    probability = probability.to(torch.promote_types(probability.dtype, torch.float32))
+    probability = torch.where((probability >= 0) & (probability <= 1), probability, torch.nan)
     probability = probability.clamp(1e-4, 1 - 1e-4)
     return probability.log() - (-probability).log1p()
 
@@ -77,8 +80,8 @@ class CenterNetLoss(nn.Module):
         self.targets: Targets = targets
 
     def forward(self, points: Float[Tensor, "b p h w"], objects: Float[Tensor, "b n 6"]) -> Float[Tensor, "b 3"]:
-        # The wider of the two precisions, so that bfloat16 points keep float32 targets and sums.
-        dtype = torch.promote_types(points.dtype, objects.dtype)
+        # The wider of the two precisions, and float32 at least, so that bfloat16 points keep float32 targets and sums.
+        dtype = torch.promote_types(torch.promote_types(points.dtype, objects.dtype), torch.float32)
         points, objects = points.to(dtype), objects.to(dtype)
         _, channels, height, width = points.shape
         hw, num_classes = (height, width), channels - 4

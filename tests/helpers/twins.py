@@ -23,6 +23,11 @@ def _jax_call(module, array):
     return module(array)
 
 
+@jax.jit
+def _jax_logit(probability):
+    return centernet_jax.loss.logit(probability), jax.vmap(jax.grad(centernet_jax.loss.logit))(probability)
+
+
 @partial(jax.jit, static_argnums=0)
 def _jax_loss(loss, points, objects):
     gradient = jax.grad(lambda p: loss(p, objects).mean(0).sum())(points)
@@ -62,11 +67,20 @@ class Jax:
         with jax.enable_x64(True):
             return np.asarray(centernet_jax.network.average_flipped(jnp.asarray(points), jnp.asarray(flipped)))
 
-    def loss(self, points, objects, dtype=None, **options):
+    def loss(self, points, objects, dtype=None, objects_dtype=None, **options):
         """The losses [B, 3], and the gradient of their summed mean over B with respect to the points."""
         with jax.enable_x64(True):
-            loss = centernet_jax.CenterNetLoss(**options)
+            loss, objects = centernet_jax.CenterNetLoss(**options), jnp.asarray(objects, objects_dtype)
             return tuple(map(np.asarray, _jax_loss(loss, jnp.asarray(points, dtype), objects)))
+
+    def logit(self, probability, dtype):
+        """The logits of a row of probabilities, and their gradients, in float64."""
+        with jax.enable_x64(True):
+            return tuple(np.asarray(x, float) for x in _jax_logit(jnp.asarray(probability, dtype)))
+
+    def array(self, nhwc):
+        """As the package takes it: an array of JAX."""
+        return jnp.asarray(nhwc)
 
 
 class Torch:
@@ -94,12 +108,22 @@ class Torch:
     def average_flipped(self, points, flipped):
         return _nhwc(centernet_torch.network.average_flipped(_nchw(points), _nchw(flipped)))
 
-    def loss(self, points, objects, dtype=None, **options):
+    def loss(self, points, objects, dtype=None, objects_dtype=None, **options):
         function = centernet_torch.CenterNetLoss(**options)
         points = _nchw(points).to(getattr(torch, dtype) if dtype else None).requires_grad_()
-        losses = function(points, torch.as_tensor(objects))
+        losses = function(points, torch.as_tensor(objects).to(getattr(torch, objects_dtype) if objects_dtype else None))
         (gradient,) = torch.autograd.grad(losses.mean(0).sum(), points)
         return losses.detach().numpy(), _nhwc(gradient.double())
+
+    def logit(self, probability, dtype):
+        probability = torch.tensor(probability, dtype=getattr(torch, dtype), requires_grad=True)
+        logits = centernet_torch.loss.logit(probability)
+        (gradient,) = torch.autograd.grad(logits.sum(), probability)
+        return logits.detach().double().numpy(), gradient.double().numpy()
+
+    def array(self, nhwc):
+        """As the package takes it: a tensor, four axes of which are NCHW."""
+        return _nchw(nhwc) if nhwc.ndim == 4 else torch.as_tensor(nhwc)
 
 
 def _nchw(array):

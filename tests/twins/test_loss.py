@@ -129,6 +129,30 @@ def test_certain_probabilities_are_finite(twin, extreme):
     assert np.isfinite(gradient).all()
 
 
+@pytest.mark.parametrize("extreme", [0.0, 1.0])
+def test_certain_probabilities_in_bfloat16_cost_what_they_do_in_float32(twin, extreme):
+    """Between 1 - 1e-4 and 1 bfloat16 has no number, so that the clamp would be to 1, and the loss infinite."""
+    points, objects = case(2)
+    points, objects = np.round(points * 8) / 8, np.round(objects)  # which bfloat16 holds
+    points[..., :2] = extreme
+    found, gradient = twin.loss(points, objects, "bfloat16", "bfloat16")
+    expected, _ = twin.loss(points, objects, "float32", "float32")
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert np.isfinite(gradient).all()
+
+
+def test_golden_logits_and_their_gradients(twin):
+    """1 / (p (1 - p)), at the bounds of the clamp too; 0 beyond, where the clamp is flat."""
+    probability = np.array([0, 1e-5, 1e-4, 0.5, 0.8, 1 - 1e-4, 1])
+    logits, gradient = twin.logit(probability, "float64")
+    low, high = -np.log(9999), np.log(9999)
+    np.testing.assert_allclose(logits, [low, low, low, 0, np.log(4), high, high], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(gradient, [0, 0, 1 / 1e-4 / 0.9999, 4, 6.25, 1 / 1e-4 / 0.9999, 0], rtol=1e-9)
+    for dtype in ("float32", "bfloat16"):
+        np.testing.assert_allclose(twin.logit([0, 1], dtype)[0], [low, high], rtol=1e-3)
+    assert np.isnan(twin.logit([-0.1, 1.1, np.nan], "float32")[0]).all()
+
+
 def test_gradient_of_an_exact_prediction_is_zero(twin):
     objects = np.array([[[17.0, 25.0, 8, 8, 0, 1]]])
     points = twin.objects_to_points(objects / [4, 4, 4, 4, 1, 1], hw=HW)
