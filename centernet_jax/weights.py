@@ -12,7 +12,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from centernet_data.contract.model_config import ModelConfig
 from centernet_data.contract.torch_file import read_tensors
-from centernet_data.contract.weights_file import check_tensors, write_model_file
+from centernet_data.contract.weights_file import check_finite, check_tensors, write_model_file
 
 # The one rule. Flax: (collection, *modules, leaf); torch: modules.leaf, list members as "layer1.0" for "layer1_0".
 # A kernel, of a transposed convolution too, is torch's weight permuted by (2, 3, 1, 0); (3, 2, 0, 1) is the inverse.
@@ -81,8 +81,9 @@ def load_weights(path: str | Path, tensors: Mapping[str, np.ndarray], expected: 
 def load_resnet(variables: Mapping, path: str | Path, prefix: str) -> dict:
     """`variables` with the trunk under `prefix` ("backbone.resnet.") taken from a torchvision-format ResNet file.
 
-    The file is a .safetensors or a .pth; a classifier (`fc`) in it is left out. Raises ValueError, naming a tensor that
-    is missing, unknown or of another shape, as in a file of another depth.
+    The file is a .safetensors or a .pth; a classifier (`fc`) in it is left out, and the precision stays that of
+    `variables`. Raises ValueError, naming a tensor that is missing, unknown, not finite or of another shape, as in a
+    file of another depth.
     """
     tensors = {
         prefix + name: tensor
@@ -91,5 +92,7 @@ def load_resnet(variables: Mapping, path: str | Path, prefix: str) -> dict:
     }
     trunk = {name: shape for name, shape in shapes(variables).items() if name.startswith(prefix)}
     check_tensors(trunk, {name: tensor.shape for name, tensor in tensors.items()}, path)
-    read = jax.tree.map(lambda array: array.astype(dtype_of(variables)), to_flax(tensors))
-    return unflatten_dict({**flatten_dict(variables), **flatten_dict(read)})
+    check_finite(tensors, path)
+    own: dict[tuple[str, ...], Any] = {**flatten_dict(variables)}
+    read = {path: jnp.asarray(value, own[path].dtype) for path, value in flatten_dict(to_flax(tensors)).items()}
+    return unflatten_dict(own | read)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from centernet_data.contract.model_config import ModelConfig
 from centernet_data.contract.torch_file import read_tensors
-from centernet_data.contract.weights_file import check_tensors, write_model_file
+from centernet_data.contract.weights_file import check_finite, check_tensors, write_model_file
 
 
 def to_numpy(module: nn.Module) -> dict[str, np.ndarray]:
@@ -48,12 +48,14 @@ def load_weights(path: str | Path, tensors: Mapping[str, np.ndarray], module: nn
 def load_resnet(module: nn.Module, path: str | Path) -> None:
     """Fills a trunk (`HeadlessResnet34`) from a torchvision-format ResNet file.
 
-    The file is a .safetensors or a .pth; a classifier (`fc`) in it is left out. Raises ValueError, naming a tensor that
-    is missing, unknown or of another shape, as in a file of another depth.
+    The file is a .safetensors or a .pth; a classifier (`fc`) in it is left out, and the precision stays that of the
+    module. Raises ValueError, naming a tensor that is missing, unknown, not finite or of another shape, as in a file of
+    another depth.
     """
     tensors = {
         name: tensor
         for name, tensor in read_tensors(path).items()
         if not name.startswith("fc.") and not name.endswith("num_batches_tracked")
     }
+    check_finite(tensors, path)
     load_weights(path, tensors, module)

@@ -59,8 +59,8 @@ def with_more_classes(folder, untrained):
 @pytest.mark.parametrize(
     ("make_model", "message"),
     [
-        (missing_model, "none.safetensors: there is no such model file"),
-        (text_for_a_model, "bad.safetensors: not a model.safetensors file"),
+        (missing_model, "none.safetensors: there is no such file; give a model.safetensors"),
+        (text_for_a_model, "bad.safetensors: not a model.safetensors that training wrote"),
         (another_kind, "bad.safetensors: a safetensors file, but not a model that this project wrote"),
         (without_tensors, "bad.safetensors: missing tensor head."),
         (with_more_classes, "bad.safetensors: tensor head."),

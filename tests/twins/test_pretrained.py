@@ -66,6 +66,13 @@ def test_flax_init_and_torch_constructors_load_it_too(tmp_path, resnet18):
         np.testing.assert_array_equal(loaded, resnet18["layer2.0.conv1.weight"])
 
 
+def test_weights_of_half_precision_are_widened(twin, tmp_path, resnet18):
+    half = {name: t.half() if t.is_floating_point() else t for name, t in resnet18.items()}
+    for name, tensor in trunk_of(twin, save(half, tmp_path / "resnet.pth")).items():
+        assert tensor.dtype == np.float32, name
+        np.testing.assert_array_equal(tensor, half[name].float().numpy())
+
+
 def test_files_that_do_not_fit_are_refused_by_name(twin, tmp_path, resnet18):
     missing = {name: t for name, t in resnet18.items() if name != "layer3.1.bn2.weight"}
     extra = resnet18 | {"layer9.weight": torch.zeros(1)}
@@ -75,6 +82,7 @@ def test_files_that_do_not_fit_are_refused_by_name(twin, tmp_path, resnet18):
         (extra, r"unknown tensor .*layer9\.weight"),
         (misshapen, r"conv1\.weight has shape \(64, 3, 3, 3\)"),
         (trunk_state(34), "unknown tensor"),
+        (resnet18 | {"bn1.bias": torch.full((64,), torch.nan)}, r"tensor .*bn1\.bias holds values that are not finite"),
     ):
         with pytest.raises(ValueError, match=message):
             twin.package.create_state(CONFIG, RECIPE, pretrained=save(tensors, tmp_path / "resnet.pth"))

@@ -12,6 +12,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from centernet_data.contract.messages import one_line
+from centernet_data.contract.options import require_file
 
 DTYPES = {
     "DoubleStorage": np.float64,
@@ -29,14 +30,12 @@ def read_tensors(path: str | Path) -> dict[str, np.ndarray]:
 
     Raises ValueError, naming the file, if it is missing, damaged, or holds anything other than named tensors.
     """
-    path = Path(path)
+    path = require_file(path, "a file of weights, .pth or .safetensors")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
         with path.open("rb") as file:
             tensors = _read_zip(file) if zipfile.is_zipfile(file) else _read_legacy(file)
-    except FileNotFoundError:
-        raise ValueError(f"{path}: there is no such file") from None
     except Exception as error:  # a damaged pickle may raise anything, even MemoryError
         raise ValueError(f"{path}: not a file of named tensors ({one_line(error)})") from None
     if not isinstance(tensors, dict) or not all(isinstance(t, np.ndarray) for t in tensors.values()):

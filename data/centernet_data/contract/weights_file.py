@@ -11,9 +11,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from centernet_data.contract.files import written_beside
+from centernet_data.contract.messages import one_line
 from centernet_data.contract.model_config import ModelConfig, require_valid_settings
+from centernet_data.contract.options import require_file
 
 FORMAT = "centernet"
+WHAT = "a model.safetensors that training wrote"
 
 Shape = tuple[int, ...]
 
@@ -27,17 +30,21 @@ def write_model_file(path: str | Path, tensors: Mapping[str, np.ndarray], config
 
 def read_model_file(path: str | Path) -> tuple[dict[str, np.ndarray], ModelConfig]:
     """Reads the tensors, by torch name, and the configuration. Raises ValueError unless this project wrote the file."""
+    path = require_file(path, WHAT)
     try:
         with safe_open(path, "numpy") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except FileNotFoundError:
-        raise ValueError(f"{path}: there is no such model file") from None
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path}: not a model.safetensors file ({error})") from None
+        raise ValueError(f"{path}: not {WHAT} ({one_line(error)})") from None
     if metadata.get("format") != FORMAT:
         raise ValueError(f"{path}: a safetensors file, but not a model that this project wrote")
-    return tensors, _parse_config(path, metadata)
+    config = _parse_config(path, metadata)
+    for name, tensor in tensors.items():
+        if tensor.dtype != np.float32:
+            raise ValueError(f"{path}: tensor {name} is of {tensor.dtype}, not float32")
+    check_finite(tensors, path)
+    return tensors, config
 
 
 def _parse_config(path: str | Path, metadata: Mapping[str, str]) -> ModelConfig:
@@ -54,6 +61,13 @@ def _parse_config(path: str | Path, metadata: Mapping[str, str]) -> ModelConfig:
         return ModelConfig(**settings)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: its configuration cannot be read ({error})") from None
+
+
+def check_finite(tensors: Mapping[str, np.ndarray], path: str | Path) -> None:
+    """Raises ValueError, naming the tensor, if one holds NaN or infinity: with those, nothing would be found."""
+    for name, tensor in tensors.items():
+        if not np.isfinite(tensor).all():
+            raise ValueError(f"{path}: tensor {name} holds values that are not finite")
 
 
 def check_tensors(expected: Mapping[str, Shape], found: Mapping[str, Shape], path: str | Path) -> None:
