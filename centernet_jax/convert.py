@@ -8,11 +8,16 @@ Paper: section 3 (targets) and section 4, "From points to bounding boxes" (decod
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
-from centernet_data.contract.targets import Targets, check_target_options
+from centernet_data.contract.inputs import NHWC, check_objects, check_points
+from centernet_data.contract.options import require_confidence, require_count
+from centernet_data.contract.targets import Targets, check_target_form, check_target_options, grid_of
 
 
 class Cells(NamedTuple):
@@ -26,8 +31,17 @@ class Cells(NamedTuple):
     valid: Bool[Array, "b n"]
 
 
+def host_values(array: Float[Array, "..."] | Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."] | None:
+    """The values as a numpy array; None where nobody can look at them: while JAX traces a function, and where parts lie
+    on other processes' devices."""
+    if isinstance(array, Tracer) or (isinstance(array, jax.Array) and not array.is_fully_addressable):
+        return None
+    return np.asarray(array)
+
+
 def objects_to_cells(objects: Float[Array, "b n 6"], hw: tuple[int, int]) -> Cells:
-    """Clips objects to a grid of `hw` cells; objects with nothing left inside are no longer valid."""
+    """Clips objects to a grid of `hw` cells; objects with nothing left inside are no longer valid. The label of a class
+    that is no whole number is -1."""
     frame = jnp.array(hw, objects.dtype)
     centre, size = objects[..., :2], objects[..., 2:4]
     low, high = jnp.maximum(centre - size / 2, 0), jnp.minimum(centre + size / 2, frame)
@@ -37,10 +51,11 @@ def objects_to_cells(objects: Float[Array, "b n 6"], hw: tuple[int, int]) -> Cel
     size = jnp.where(clipped, high - low, size)
     centre = jnp.where(clipped, (low + high) / 2, centre)
     cell = jnp.clip(jnp.floor(centre), 0, frame - 1)
-    valid = (objects[..., 5] > 0) & (size > 0).all(-1)
+    valid = (objects[..., 5] > 0) & ~(size <= 0).any(-1)  # one that is not a number stays, and makes the loss NaN
     size = jnp.where(valid[..., None], size, 0)
-    y, x = jnp.where(valid[..., None], cell, 0).astype(int).transpose(2, 0, 1)
-    return Cells(y, x, objects[..., 4].astype(int), centre - cell, size, valid)
+    y, x = jnp.nan_to_num(jnp.where(valid[..., None], cell, 0)).astype(int).transpose(2, 0, 1)
+    label = jnp.where(objects[..., 4] == jnp.floor(objects[..., 4]), objects[..., 4], -1)
+    return Cells(y, x, label.astype(int), centre - cell, size, valid)
 
 
 def gaussian_radius(size: Float[Array, "... 2"], exact: bool = False, min_overlap: float = 0.7) -> Float[Array, "..."]:
@@ -74,6 +89,7 @@ def draw_heatmap(
 
     `adaptive` and `exact`: sigma (2r + 1) / 6, cut off beyond the radius r of `gaussian_radius` of the size rounded
     up. `fixed`: a kernel of `smooth_kernel_size` cells with sigma (k // 2 + 1) / 3; 0 draws the centre cell alone.
+    An object of a class that there is not makes a map NaN: traced, nobody can be told that it is left out.
     """
     if targets == "fixed":
         radius = jnp.full(cells.y.shape, smooth_kernel_size // 2, cells.size.dtype)
@@ -87,10 +103,12 @@ def draw_heatmap(
         inside = (jnp.abs(distance) <= radius[..., None]) & cells.valid[..., None]
         return jnp.where(inside, jnp.exp(-(distance**2) / (2 * sigma[..., None] ** 2)), 0)
 
-    gaussians = along(hw[0], cells.y)[..., :, None] * along(hw[1], cells.x)[..., None, :]
+    label = jnp.clip(cells.label, 0, num_classes - 1)
+    rows = jnp.where((cells.valid & (label != cells.label))[..., None], jnp.nan, along(hw[0], cells.y))
+    gaussians = rows[..., :, None] * along(hw[1], cells.x)[..., None, :]
     batch = len(gaussians)
     heatmap = jnp.zeros((batch, num_classes, *hw), gaussians.dtype)
-    heatmap = heatmap.at[jnp.arange(batch)[:, None], cells.label].max(gaussians)
+    heatmap = heatmap.at[jnp.arange(batch)[:, None], label].max(gaussians)
     return heatmap.transpose(0, 2, 3, 1)
 
 
@@ -128,13 +146,15 @@ class ObjectsToPoints:
 
     def __post_init__(self):
         check_target_options(self.targets, self.smooth_kernel_size)
+        check_target_form(self.hw, self.num_classes)
 
     @property
     def grid(self) -> tuple[int, int]:
         """`hw` as (height, width) in cells."""
-        return (self.hw, self.hw) if isinstance(self.hw, int) else self.hw
+        return grid_of(self.hw)
 
     def __call__(self, objects: Float[Array, "b n 6"]) -> Float[Array, "b h w p"]:
+        check_objects(objects, host_values, self.num_classes)
         return objects_to_points(objects, self.grid, self.num_classes, self.smooth_kernel_size, self.targets)
 
 
@@ -168,6 +188,7 @@ def points_to_objects(
 
     Ties go by lower class, then y, then x. Apply `points_non_max_suppression` first.
     """
+    check_points(points, NHWC)
     batch, height, width, channels = points.shape
     count = min(objects_per_image, height * width * (channels - 4))
     confidence, label, y, x = _best_cells(points[..., :-4], count)
@@ -185,6 +206,10 @@ class PointsToObjects:
 
     objects_per_image: int = 42
     min_confidence: float = 0.1
+
+    def __post_init__(self):
+        require_count("objects_per_image", self.objects_per_image)
+        require_confidence(self.min_confidence)
 
     def __call__(self, points: Float[Array, "b h w p"]) -> Float[Array, "b n 6"]:
         return points_to_objects(points, self.objects_per_image, self.min_confidence)

@@ -5,6 +5,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from centernet_data.contract.inputs import FLOATING, require_array
+from centernet_data.contract.options import require_count
 from centernet_jax.backbone import Conv
 
 CLASS_BIAS = -2.19  # sigmoid(-2.19) = 0.1: at first nearly every cell is background (arXiv:1708.02002, section 3.3)
@@ -47,6 +49,11 @@ class CenterNetHead(nn.Module):
     c_classes: int = 2
     hidden_channels: int = 64
 
+    def __post_init__(self):
+        for name in ("k_in_channels", "c_classes", "hidden_channels"):
+            require_count(name, getattr(self, name))
+        super().__post_init__()
+
     def setup(self):
         self.heatmap = Branch(self.hidden_channels, self.c_classes, CLASS_BIAS)
         self.offset = Branch(self.hidden_channels, 2)
@@ -54,6 +61,7 @@ class CenterNetHead(nn.Module):
 
     def __call__(self, x: Float[Array, "b h w k"], return_logits: bool = False) -> Float[Array, "b h w p"]:
         """Class channels are probabilities, or with `return_logits` logits, which training works on."""
+        require_array("features", x, FLOATING, ("B", "H/4", "W/4", "k_in_channels"))
         if x.shape[-1] != self.k_in_channels:
             raise ValueError(f"the head takes {self.k_in_channels} channels, but the features have {x.shape[-1]}")
         points = jnp.concatenate([self.heatmap(x), self.offset(x), self.size(x)], axis=-1)

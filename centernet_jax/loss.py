@@ -10,9 +10,24 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from centernet_data.contract.inputs import (
+    NHWC,
+    check_objects,
+    check_points,
+    check_probabilities,
+    require_same_batch,
+    require_same_shape,
+)
+from centernet_data.contract.options import require_choice, require_flag, require_positive, require_weight
 from centernet_data.contract.recipe import Normalization
-from centernet_data.contract.targets import Targets, check_grid, check_target_options
-from centernet_jax.convert import Cells, ObjectsToPoints, draw_heatmap, objects_to_cells
+from centernet_data.contract.targets import (
+    Targets,
+    check_grid,
+    check_one_source,
+    check_target_form,
+    check_target_options,
+)
+from centernet_jax.convert import Cells, ObjectsToPoints, draw_heatmap, host_values, objects_to_cells
 from centernet_jax.network import scale_objects
 
 
@@ -23,6 +38,7 @@ def focal_loss(
 
     Cells where the target is exactly 1 are positives. Every other cell is a negative, with the weight (1 -
     target)^beta: the closer to a centre, the lower."""
+    require_same_shape("logits", logits.shape, "target", target.shape)
     probability = jax.nn.sigmoid(logits)
     positive = (1 - probability) ** alpha * jax.nn.log_sigmoid(logits)
     negative = (1 - target) ** beta * probability**alpha * jax.nn.log_sigmoid(-logits)
@@ -31,6 +47,8 @@ def focal_loss(
 
 def l1_loss(prediction: Float[Array, "b h w 2"], target: Float[Array, "b n 2"], cells: Cells) -> Float[Array, "b"]:
     """|prediction at each object's own cell - its target|, summed over each image. Equations 2 and 3."""
+    require_same_shape("target", target.shape, "cells", (*cells.y.shape, 2))
+    require_same_batch("predictions", len(prediction), len(target))
     batch = jnp.arange(prediction.shape[0])[:, None]
     difference = jnp.where(cells.valid[..., None], prediction[batch, cells.y, cells.x] - target, 0)
     # |d| as d * sign(d): its gradient at 0 is 0, as torch has it; that of jnp.abs is 1.
@@ -70,11 +88,18 @@ class CenterNetLoss:
     targets: Targets = "fixed"
 
     def __post_init__(self):
-        if self.normalization not in get_args(Normalization):
-            raise ValueError(f"normalization must be batch or image, not {self.normalization!r}")
+        require_weight("l_size_lambda", self.l_size_lambda)
+        require_weight("l_offset_lambda", self.l_offset_lambda)
+        require_positive("r_scale", self.r_scale)
+        require_choice("normalization", self.normalization, get_args(Normalization))
+        require_flag("from_logits", self.from_logits)
         check_target_options(self.targets, self.smooth_kernel_size)
+        if self.obj_to_points is not None:
+            check_one_source(self.obj_to_points, ObjectsToPoints, self)
+        check_target_form(1 if self.hw is None else self.hw, 1 if self.num_classes is None else self.num_classes)
 
     def __call__(self, points: Float[Array, "b h w p"], objects: Float[Array, "b n 6"]) -> Float[Array, "b 3"]:
+        self._check(points, objects)
         # The wider of the two precisions, and float32 at least, so that bfloat16 points keep float32 targets and sums.
         dtype = jnp.promote_types(jnp.promote_types(points.dtype, objects.dtype), jnp.float32)
         points, objects = points.astype(dtype), objects.astype(dtype)
@@ -90,6 +115,14 @@ class CenterNetLoss:
         offset = self.l_offset_lambda * l1_loss(offsets, cells.offset, cells)
         size = self.l_size_lambda * l1_loss(sizes, cells.size, cells)
         return self._normalize(jnp.stack([heatmap, offset, size], axis=1), target, cells)
+
+    def _check(self, points: Float[Array, "b h w p"], objects: Float[Array, "b n 6"]) -> None:
+        check_points(points, NHWC)
+        check_objects(objects, host_values, points.shape[-1] - 4)
+        require_same_batch("points", len(points), len(objects))
+        if not self.from_logits:
+            scores = points[..., :-4]
+            check_probabilities(host_values(jnp.stack([scores.min(), scores.max()])))
 
     def _options(self, hw: tuple[int, int], num_classes: int) -> ObjectsToPoints:
         """The options of the targets, for points of that grid and number of classes."""

@@ -12,6 +12,17 @@ from flax.core import FrozenDict
 from jax import lax
 from jaxtyping import Array, Float, UInt8
 
+from centernet_data.contract.inputs import (
+    FLOATING,
+    IMAGES,
+    NHWC,
+    OBJECTS,
+    UINT8,
+    check_network_images,
+    check_points,
+    require_array,
+)
+from centernet_data.contract.options import require_odd, require_own_pretrained, require_positive
 from centernet_jax.backbone import ResnetBackbone
 from centernet_jax.convert import PointsToObjects
 from centernet_jax.head import CenterNetHead
@@ -23,6 +34,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 def normalize_images(images: UInt8[Array, "b h w 3"], dtype: jnp.dtype = jnp.float32) -> Float[Array, "b h w 3"]:
     """uint8 RGB to zero mean and unit variance by ImageNet's statistics, which a pretrained trunk expects."""
+    require_array("images", images, UINT8, IMAGES)
     wide = jnp.promote_types(dtype, jnp.float32)
     mean, std = jnp.array(IMAGENET_MEAN, wide), jnp.array(IMAGENET_STD, wide)
     return ((images.astype(wide) / 255 - mean) / std).astype(dtype)
@@ -40,6 +52,8 @@ def average_flipped(points: Float[Array, "b h w p"], flipped: Float[Array, "b h 
 
 def points_non_max_suppression(points: Float[Array, "b h w p"], kernel_size: int = 3) -> Float[Array, "b h w p"]:
     """Sets the class channels to 0 wherever a cell is not the maximum of its k x k neighbourhood in its class."""
+    require_odd("kernel_size", kernel_size)
+    check_points(points, NHWC)
     scores, pad = points[..., :-4], kernel_size // 2
     padded = jnp.pad(scores, ((0, 0), (pad, pad), (pad, pad), (0, 0)), constant_values=-jnp.inf)
     height, width = scores.shape[1:3]
@@ -56,8 +70,7 @@ class PointsNonMaxSuppression:
     kernel_size: int = 3
 
     def __post_init__(self):
-        if self.kernel_size < 1 or self.kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size must be odd, not {self.kernel_size}")
+        require_odd("kernel_size", self.kernel_size)
 
     def __call__(self, points: Float[Array, "b h w p"]) -> Float[Array, "b h w p"]:
         return points_non_max_suppression(points, self.kernel_size)
@@ -74,7 +87,11 @@ class ScaleObjects:
 
     scale: float = 4
 
+    def __post_init__(self):
+        require_positive("scale", self.scale)
+
     def __call__(self, objects: Float[Array, "b n 6"]) -> Float[Array, "b n 6"]:
+        require_array("objects", objects, FLOATING, OBJECTS)
         return scale_objects(objects, self.scale)
 
 
@@ -90,6 +107,19 @@ class CenterNet(nn.Module):
     nms_kwargs: Mapping = FrozenDict()
     points_to_objects_kwargs: Mapping = FrozenDict()
     backbone_kwargs: Mapping = FrozenDict()
+
+    def __post_init__(self):
+        require_own_pretrained(self.backbone_kwargs)
+        for name in ("head_kwargs", "nms_kwargs", "points_to_objects_kwargs", "backbone_kwargs"):
+            object.__setattr__(self, name, _hashable(getattr(self, name)))
+        PointsNonMaxSuppression(**self.nms_kwargs)  # checked here, though made where they are used
+        PointsToObjects(**self.points_to_objects_kwargs)
+        super().__post_init__()
+
+    @property
+    def num_classes(self) -> int:
+        """The number of class channels of the points."""
+        return self.head_kwargs.get("c_classes", CenterNetHead.c_classes)
 
     def setup(self):
         self.backbone = ResnetBackbone(**self.backbone_kwargs)
@@ -110,10 +140,7 @@ class CenterNet(nn.Module):
         freeze_trunk: bool = False,
     ) -> Float[Array, "b h4 w4 p"] | Float[Array, "b n 6"]:
         """Class channels are probabilities, or with `return_logits` logits, which training works on."""
-        if not jnp.issubdtype(images.dtype, jnp.floating):
-            raise ValueError(
-                f"the network takes normalised floating point images (normalize_images), not {images.dtype}"
-            )
+        check_network_images(images, NHWC)
         points = self.head(self.backbone(images, train, freeze_trunk), return_logits)
         return self.decode(points) if return_objects else points
 
@@ -132,6 +159,11 @@ class CenterNet(nn.Module):
             return lax.map(lambda image: of_all(image[None])[0], points)
 
         return lax.platform_dependent(points, cpu=one_by_one, default=of_all)
+
+
+def _hashable(kwargs: Mapping) -> FrozenDict:
+    """So that a module is a constant of compiled programs, whatever its arguments were written as."""
+    return FrozenDict({name: tuple(value) if isinstance(value, list) else value for name, value in {**kwargs}.items()})
 
 
 def apply(model: CenterNet, variables: Mapping, *args, **kwargs) -> Float[Array, "..."]:

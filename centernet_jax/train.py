@@ -16,9 +16,12 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
+from centernet_data.contract.inputs import check_batch
 from centernet_data.contract.model_config import ModelConfig
-from centernet_data.contract.precision import Device
+from centernet_data.contract.options import require_seed
+from centernet_data.contract.precision import Device, require_device
 from centernet_data.contract.recipe import LOSSES, Recipe
+from centernet_jax.convert import host_values
 from centernet_jax.cpu.compiler import compiler_options
 from centernet_jax.devices import devices_of, find_devices, mesh_of, replicate, shard_batch
 from centernet_jax.loss import CenterNetLoss
@@ -72,6 +75,8 @@ def create_state(
     float32, or in JAX's x64 mode float64 with the same weights. Raises ValueError if there is no such device, and for a
     file that does not fit.
     """
+    require_seed(seed)
+    require_device(device)
     devices = find_devices(device)
     model = create_model(config, recipe.remat)
     with jax.default_device(jax.local_devices(backend=devices[0].platform)[0]):
@@ -155,6 +160,7 @@ def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
     Metrics: the three losses and their sum (means over the batch), the norm of all gradients together before clipping,
     and the learning rate of this step.
     """
+    check_batch(batch, host_values, state.model.num_classes)
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((state, dict(batch)))):
         return _train_step(state, jax.tree.map(jnp.asarray, dict(batch)))
     devices = devices_of(state.params)

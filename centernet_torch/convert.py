@@ -7,11 +7,14 @@ Paper: section 3 (targets) and section 4, "From points to bounding boxes" (decod
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from centernet_data.contract.targets import Targets, check_target_options
+from centernet_data.contract.inputs import NCHW, check_objects, check_points
+from centernet_data.contract.options import require_confidence, require_count
+from centernet_data.contract.targets import Targets, check_target_form, check_target_options, grid_of
 
 
 class Cells(NamedTuple):
@@ -25,8 +28,22 @@ class Cells(NamedTuple):
     valid: Bool[Tensor, "b n"]
 
 
+def host_values(array: Float[Tensor, "..."] | Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."] | None:
+    """The values as a numpy array; None where nobody can look at them without waiting (on a GPU) or at all (while torch
+    traces a function)."""
+    if isinstance(array, np.ndarray):
+        return array
+    if torch.compiler.is_compiling() or array.device.type != "cpu":
+        return None
+    try:
+        return array.detach().double().numpy()
+    except RuntimeError:  # a tensor that stands for others, as within torch.func
+        return None
+
+
 def objects_to_cells(objects: Float[Tensor, "b n 6"], hw: tuple[int, int]) -> Cells:
-    """Clips objects to a grid of `hw` cells; objects with nothing left inside are no longer valid."""
+    """Clips objects to a grid of `hw` cells; objects with nothing left inside are no longer valid. The label of a class
+    that is no whole number is -1."""
     frame = objects.new_tensor(hw)
     centre, size = objects[..., :2], objects[..., 2:4]
     low, high = (centre - size / 2).clamp(min=0), (centre + size / 2).minimum(frame)
@@ -36,10 +53,11 @@ def objects_to_cells(objects: Float[Tensor, "b n 6"], hw: tuple[int, int]) -> Ce
     size = torch.where(clipped, high - low, size)
     centre = torch.where(clipped, (low + high) / 2, centre)
     cell = centre.floor().clamp(min=torch.zeros_like(frame), max=frame - 1)
-    valid = (objects[..., 5] > 0) & (size > 0).all(-1)
+    valid = (objects[..., 5] > 0) & ~(size <= 0).any(-1)  # one that is not a number stays, and makes the loss NaN
     size = torch.where(valid[..., None], size, 0)
-    y, x = torch.where(valid[..., None], cell, 0).long().unbind(-1)
-    return Cells(y, x, objects[..., 4].long(), centre - cell, size, valid)
+    y, x = torch.where(valid[..., None], cell, 0).nan_to_num().long().unbind(-1)
+    label = torch.where(objects[..., 4] == objects[..., 4].floor(), objects[..., 4], -1)
+    return Cells(y, x, label.long(), centre - cell, size, valid)
 
 
 def gaussian_radius(
@@ -75,6 +93,7 @@ def draw_heatmap(
 
     `adaptive` and `exact`: sigma (2r + 1) / 6, cut off beyond the radius r of `gaussian_radius` of the size rounded
     up. `fixed`: a kernel of `smooth_kernel_size` cells with sigma (k // 2 + 1) / 3; 0 draws the centre cell alone.
+    An object of a class that there is not makes a map NaN: traced, nobody can be told that it is left out.
     """
     if targets == "fixed":
         radius = torch.full_like(cells.size[..., 0], smooth_kernel_size // 2)
@@ -88,9 +107,11 @@ def draw_heatmap(
         inside = (distance.abs() <= radius[..., None]) & cells.valid[..., None]
         return torch.where(inside, (-(distance**2) / (2 * sigma[..., None] ** 2)).exp(), 0)
 
-    gaussians = along(hw[0], cells.y)[..., :, None] * along(hw[1], cells.x)[..., None, :]
+    label = cells.label.clamp(0, num_classes - 1)
+    rows = torch.where((cells.valid & (label != cells.label))[..., None], torch.nan, along(hw[0], cells.y))
+    gaussians = rows[..., :, None] * along(hw[1], cells.x)[..., None, :]
     heatmap = gaussians.new_zeros(len(gaussians), num_classes, *hw)
-    return heatmap.scatter_reduce_(1, cells.label[..., None, None].expand_as(gaussians), gaussians, "amax")
+    return heatmap.scatter_reduce_(1, label[..., None, None].expand_as(gaussians), gaussians, "amax")
 
 
 def objects_to_points(
@@ -129,6 +150,7 @@ class ObjectsToPoints(nn.Module):
     ):
         super().__init__()
         check_target_options(targets, smooth_kernel_size)
+        check_target_form(hw, num_classes)
         self.hw, self.num_classes = hw, num_classes
         self.smooth_kernel_size = smooth_kernel_size
         self.targets: Targets = targets
@@ -136,9 +158,10 @@ class ObjectsToPoints(nn.Module):
     @property
     def grid(self) -> tuple[int, int]:
         """`hw` as (height, width) in cells."""
-        return (self.hw, self.hw) if isinstance(self.hw, int) else self.hw
+        return grid_of(self.hw)
 
     def forward(self, objects: Float[Tensor, "b n 6"]) -> Float[Tensor, "b p h w"]:
+        check_objects(objects, host_values, self.num_classes)
         return objects_to_points(objects, self.grid, self.num_classes, self.smooth_kernel_size, self.targets)
 
 
@@ -172,6 +195,7 @@ def points_to_objects(
 
     Ties go by lower class, then y, then x. Apply `points_non_max_suppression` first.
     """
+    check_points(points, NCHW)
     batch, channels, height, width = points.shape
     count = min(objects_per_image, height * width * (channels - 4))
     confidence, label, y, x = _best_cells(points[:, :-4], count)
@@ -188,6 +212,8 @@ class PointsToObjects(nn.Module):
 
     def __init__(self, objects_per_image: int = 42, min_confidence: float = 0.1):
         super().__init__()
+        require_count("objects_per_image", objects_per_image)
+        require_confidence(min_confidence)
         self.objects_per_image, self.min_confidence = objects_per_image, min_confidence
 
     def forward(self, points: Float[Tensor, "b p h w"]) -> Float[Tensor, "b n 6"]:

@@ -5,6 +5,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from centernet_data.contract.inputs import FLOATING, require_array
+from centernet_data.contract.options import require_count
 from centernet_torch.backbone import conv
 
 CLASS_BIAS = -2.19  # sigmoid(-2.19) = 0.1: at first nearly every cell is background (arXiv:1708.02002, section 3.3)
@@ -37,14 +39,21 @@ class CenterNetHead(nn.Module):
     """
 
     def __init__(self, k_in_channels: int = 64, c_classes: int = 2, hidden_channels: int = 64):
+        for name, value in (
+            ("k_in_channels", k_in_channels),
+            ("c_classes", c_classes),
+            ("hidden_channels", hidden_channels),
+        ):
+            require_count(name, value)
         super().__init__()
-        self.k_in_channels = k_in_channels
+        self.k_in_channels, self.c_classes = k_in_channels, c_classes
         self.heatmap = Branch(k_in_channels, hidden_channels, c_classes, CLASS_BIAS)
         self.offset = Branch(k_in_channels, hidden_channels, 2)
         self.size = Branch(k_in_channels, hidden_channels, 2)
 
     def forward(self, x: Float[Tensor, "b k h w"], return_logits: bool = False) -> Float[Tensor, "b p h w"]:
         """Class channels are probabilities, or with `return_logits` logits, which training works on."""
+        require_array("features", x, FLOATING, ("B", "k_in_channels", "H/4", "W/4"))
         if x.shape[1] != self.k_in_channels:
             raise ValueError(f"the head takes {self.k_in_channels} channels, but the features have {x.shape[1]}")
         points = torch.cat([self.heatmap(x), self.offset(x), self.size(x)], dim=1)

@@ -10,9 +10,24 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from centernet_data.contract.inputs import (
+    NCHW,
+    check_objects,
+    check_points,
+    check_probabilities,
+    require_same_batch,
+    require_same_shape,
+)
+from centernet_data.contract.options import require_choice, require_flag, require_positive, require_weight
 from centernet_data.contract.recipe import Normalization
-from centernet_data.contract.targets import Targets, check_grid, check_target_options
-from centernet_torch.convert import Cells, ObjectsToPoints, draw_heatmap, objects_to_cells
+from centernet_data.contract.targets import (
+    Targets,
+    check_grid,
+    check_one_source,
+    check_target_form,
+    check_target_options,
+)
+from centernet_torch.convert import Cells, ObjectsToPoints, draw_heatmap, host_values, objects_to_cells
 from centernet_torch.network import scale_objects
 
 
@@ -23,6 +38,7 @@ def focal_loss(
 
     Cells where the target is exactly 1 are positives. Every other cell is a negative, with the weight (1 -
     target)^beta: the closer to a centre, the lower."""
+    require_same_shape("logits", logits.shape, "target", target.shape)
     probability = logits.sigmoid()
     positive = (1 - probability) ** alpha * F.logsigmoid(logits)
     negative = (1 - target) ** beta * probability**alpha * F.logsigmoid(-logits)
@@ -31,6 +47,8 @@ def focal_loss(
 
 def l1_loss(prediction: Float[Tensor, "b 2 h w"], target: Float[Tensor, "b n 2"], cells: Cells) -> Float[Tensor, "b"]:
     """|prediction at each object's own cell - its target|, summed over each image. Equations 2 and 3."""
+    require_same_shape("target", target.shape, "cells", (*cells.y.shape, 2))
+    require_same_batch("predictions", len(prediction), len(target))
     batch = torch.arange(len(prediction), device=prediction.device)[:, None]
     difference = torch.where(cells.valid[..., None], prediction[batch, :, cells.y, cells.x] - target, 0)
     return difference.abs().sum((1, 2))
@@ -69,8 +87,11 @@ class CenterNetLoss(nn.Module):
         targets: Targets = "fixed",
     ):
         super().__init__()
-        if normalization not in get_args(Normalization):
-            raise ValueError(f"normalization must be batch or image, not {normalization!r}")
+        require_weight("l_size_lambda", l_size_lambda)
+        require_weight("l_offset_lambda", l_offset_lambda)
+        require_positive("r_scale", r_scale)
+        require_choice("normalization", normalization, get_args(Normalization))
+        require_flag("from_logits", from_logits)
         check_target_options(targets, smooth_kernel_size)
         self.l_size_lambda, self.l_offset_lambda = l_size_lambda, l_offset_lambda
         self.r_scale, self.obj_to_points = r_scale, obj_to_points
@@ -78,8 +99,12 @@ class CenterNetLoss(nn.Module):
         self.hw, self.num_classes = hw, num_classes
         self.smooth_kernel_size = smooth_kernel_size
         self.targets: Targets = targets
+        if obj_to_points is not None:
+            check_one_source(obj_to_points, ObjectsToPoints, self)
+        check_target_form(1 if hw is None else hw, 1 if num_classes is None else num_classes)
 
     def forward(self, points: Float[Tensor, "b p h w"], objects: Float[Tensor, "b n 6"]) -> Float[Tensor, "b 3"]:
+        self._check(points, objects)
         # The wider of the two precisions, and float32 at least, so that bfloat16 points keep float32 targets and sums.
         dtype = torch.promote_types(torch.promote_types(points.dtype, objects.dtype), torch.float32)
         points, objects = points.to(dtype), objects.to(dtype)
@@ -93,6 +118,13 @@ class CenterNetLoss(nn.Module):
         offset = self.l_offset_lambda * l1_loss(offsets, cells.offset, cells)
         size = self.l_size_lambda * l1_loss(sizes, cells.size, cells)
         return self._normalize(torch.stack([heatmap, offset, size], dim=1), target, cells)
+
+    def _check(self, points: Float[Tensor, "b p h w"], objects: Float[Tensor, "b n 6"]) -> None:
+        check_points(points, NCHW)
+        check_objects(objects, host_values, points.shape[1] - 4)
+        require_same_batch("points", len(points), len(objects))
+        if not self.from_logits:
+            check_probabilities(host_values(torch.stack(points[:, :-4].detach().aminmax())))
 
     def _options(self, hw: tuple[int, int], num_classes: int) -> ObjectsToPoints:
         """The options of the targets, for points of that grid and number of classes."""

@@ -8,6 +8,17 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from centernet_data.contract.inputs import (
+    FLOATING,
+    IMAGES,
+    NCHW,
+    OBJECTS,
+    UINT8,
+    check_network_images,
+    check_points,
+    require_array,
+)
+from centernet_data.contract.options import require_odd, require_own_pretrained, require_positive
 from centernet_torch.backbone import ResnetBackbone
 from centernet_torch.convert import PointsToObjects
 from centernet_torch.head import CenterNetHead
@@ -19,6 +30,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 def normalize_images(images: UInt8[Tensor, "b h w 3"], dtype: torch.dtype = torch.float32) -> Float[Tensor, "b 3 h w"]:
     """uint8 RGB to zero mean and unit variance by ImageNet's statistics, which a pretrained trunk expects; NHWC to
     NCHW."""
+    require_array("images", images, UINT8, IMAGES)
     wide = torch.promote_types(dtype, torch.float32)
     mean, std = (torch.tensor(c, dtype=wide, device=images.device) for c in (IMAGENET_MEAN, IMAGENET_STD))
     return ((images.to(wide) / 255 - mean) / std).to(dtype).permute(0, 3, 1, 2)
@@ -36,6 +48,8 @@ def average_flipped(points: Float[Tensor, "b p h w"], flipped: Float[Tensor, "b 
 
 def points_non_max_suppression(points: Float[Tensor, "b p h w"], kernel_size: int = 3) -> Float[Tensor, "b p h w"]:
     """Sets the class channels to 0 wherever a cell is not the maximum of its k x k neighbourhood in its class."""
+    require_odd("kernel_size", kernel_size)
+    check_points(points, NCHW)
     scores = points[:, :-4]
     highest = F.max_pool2d(scores, kernel_size, stride=1, padding=kernel_size // 2)
     return torch.cat([torch.where(scores == highest, scores, 0), points[:, -4:]], dim=1)
@@ -46,8 +60,7 @@ class PointsNonMaxSuppression(nn.Module):
 
     def __init__(self, kernel_size: int = 3):
         super().__init__()
-        if kernel_size < 1 or kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size must be odd, not {kernel_size}")
+        require_odd("kernel_size", kernel_size)
         self.kernel_size = kernel_size
 
     def forward(self, points: Float[Tensor, "b p h w"]) -> Float[Tensor, "b p h w"]:
@@ -64,9 +77,11 @@ class ScaleObjects(nn.Module):
 
     def __init__(self, scale: float = 4):
         super().__init__()
+        require_positive("scale", scale)
         self.scale = scale
 
     def forward(self, objects: Float[Tensor, "b n 6"]) -> Float[Tensor, "b n 6"]:
+        require_array("objects", objects, FLOATING, OBJECTS)
         return scale_objects(objects, self.scale)
 
 
@@ -86,20 +101,23 @@ class CenterNet(nn.Module):
         backbone_kwargs: Mapping = {},
     ):
         super().__init__()
+        require_own_pretrained(backbone_kwargs)
         self.backbone = ResnetBackbone(pretrained, **backbone_kwargs)
         self.head = CenterNetHead(**{"k_in_channels": self.backbone.out_channels, **head_kwargs})
         self.nms = PointsNonMaxSuppression(**nms_kwargs)
         self.points_to_objects = PointsToObjects(**points_to_objects_kwargs)
         self.scale_objects = ScaleObjects()
 
+    @property
+    def num_classes(self) -> int:
+        """The number of class channels of the points."""
+        return self.head.c_classes
+
     def forward(
         self, images: Float[Tensor, "b 3 h w"], return_objects: bool = False, return_logits: bool = False
     ) -> Float[Tensor, "b p h4 w4"] | Float[Tensor, "b n 6"]:
         """Class channels are probabilities, or with `return_logits` logits, which training works on."""
-        if not images.is_floating_point():
-            raise ValueError(
-                f"the network takes normalised floating point images (normalize_images), not {images.dtype}"
-            )
+        check_network_images(images, NCHW)
         points = self.head(self.backbone(images), return_logits)
         return self.decode(points) if return_objects else points
 

@@ -8,9 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from centernet_data.contract.inputs import check_batch
 from centernet_data.contract.model_config import ModelConfig
-from centernet_data.contract.precision import Device
+from centernet_data.contract.options import require_seed
+from centernet_data.contract.precision import Device, require_device
 from centernet_data.contract.recipe import LOSSES, Recipe
+from centernet_torch.convert import host_values
 from centernet_torch.devices import find_device
 from centernet_torch.loss import CenterNetLoss
 from centernet_torch.network import CenterNet, normalize_images
@@ -60,6 +63,8 @@ def create_state(
     The state lies on a device of the kind `device`; by default of the best kind there is. Raises ValueError if there is
     no such device, and for a file that does not fit.
     """
+    require_seed(seed)
+    require_device(device)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = create_model(config, recipe.remat, device=device)
@@ -110,6 +115,7 @@ def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
     Metrics: the three losses and their sum (means over the batch), the norm of all gradients together before clipping,
     and the learning rate of this step.
     """
+    check_batch(batch, host_values, state.model.num_classes)
     losses = mean_loss_and_gradients(state, batch)
     state, metrics = apply_gradients(state)
     return state, dict(zip(LOSSES, losses, strict=True)) | {"loss": losses.sum()} | metrics

@@ -65,6 +65,16 @@ def pytest_runtest_teardown():
         libc.malloc_trim(0)
 
 
+@pytest.fixture
+def as_users_call():
+    """Switches the check of the annotations off, which users do not have: the project's own checks must refuse."""
+    from jaxtyping import config
+
+    config.update("jaxtyping_disable", True)
+    yield
+    config.update("jaxtyping_disable", False)
+
+
 @pytest.fixture(params=["jax", "torch"])
 def backend(request) -> str:
     """The name of each backend in turn."""

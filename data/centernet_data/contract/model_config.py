@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from centernet_data.contract.options import require_argument
+
 Resize = Literal["letterbox", "stretch"]
 
 
@@ -47,8 +49,8 @@ class ModelConfig:
 def require_valid_settings(values: Mapping[str, object]) -> None:
     """Raises ValueError, naming the setting, for an invalid value, such as one from a file of another project."""
     for name, value in values.items():
-        if not _IS_VALID[name](value):
-            raise ValueError(f"{name} cannot be {value!r}")
+        is_valid, what = _VALID[name]
+        require_argument(name, value, is_valid(value), what)
 
 
 def _is_count(value: object) -> bool:
@@ -59,13 +61,24 @@ def _is_pair(value: object) -> bool:
     return isinstance(value, tuple) and len(value) == 2 and all(map(_is_count, value))
 
 
-_IS_VALID: dict[str, Callable[[Any], bool]] = {
-    "classes": lambda value: isinstance(value, tuple) and value != () and all(isinstance(name, str) for name in value),
-    "image_size": lambda value: _is_pair(value) and all(side % 32 == 0 for side in value),
-    "resize": lambda value: value in get_args(Resize),
-    "depth": lambda value: value in (18, 34),
-    "hidden_channels": _is_pair,
-    "out_channels": _is_count,
-    "kernel_size": lambda value: value in (3, 4),
-    "head_channels": _is_count,
+def _is_one_of(*choices: int) -> Callable[[Any], bool]:
+    return lambda value: type(value) is int and value in choices
+
+
+_A_COUNT = _is_count, "a whole number of at least 1"
+_VALID: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "classes": (
+        lambda value: isinstance(value, tuple) and value != () and all(isinstance(name, str) for name in value),
+        'a tuple of names, such as ("cat", "dog")',
+    ),
+    "image_size": (
+        lambda value: _is_pair(value) and all(side % 32 == 0 for side in value),
+        "a tuple (height, width) of multiples of 32",
+    ),
+    "resize": (lambda value: value in get_args(Resize), f"one of {', '.join(get_args(Resize))}"),
+    "depth": (_is_one_of(18, 34), "18 or 34"),
+    "hidden_channels": (_is_pair, "a tuple of two whole numbers of at least 1"),
+    "out_channels": _A_COUNT,
+    "kernel_size": (_is_one_of(3, 4), "3 or 4"),
+    "head_channels": _A_COUNT,
 }

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from centernet_data.contract.checks import require
+from centernet_data.contract.options import is_number, is_whole, require_choice, require_count
 from centernet_data.contract.precision import Precision, require_precision
 from centernet_data.contract.targets import Targets
 
@@ -41,12 +42,15 @@ class RecipeOptions:
     """Spread of the heatmap's peaks. adaptive: the authors' formula; exact: corrected roots; fixed: one width."""
 
     def __post_init__(self):
+        numbers = {name: value for name, value in vars(self).items() if is_number(value)}
         for name in ("learning_rate", "clip_norm", "accumulate"):
-            require(name, getattr(self, name), 0 < getattr(self, name) < math.inf, "greater than 0 and finite")
+            require(name, getattr(self, name), 0 < numbers.get(name, 0) < math.inf, "greater than 0 and finite")
+        require("accumulate", self.accumulate, is_whole(self.accumulate), "a whole number")
         for name in ("backbone_rate", "weight_decay"):
-            require(name, getattr(self, name), 0 <= getattr(self, name) < math.inf, "at least 0 and finite")
+            require(name, getattr(self, name), 0 <= numbers.get(name, -1) < math.inf, "at least 0 and finite")
         for name in ("warmup", "ema_decay"):
-            require(name, getattr(self, name), 0 <= getattr(self, name) < 1, "at least 0 and less than 1")
+            require(name, getattr(self, name), 0 <= numbers.get(name, -1) < 1, "at least 0 and less than 1")
+        require("remat", self.remat, isinstance(self.remat, bool), "True or False")
         require_precision(self.precision)
         for name, choices in (("schedule", Schedule), ("targets", Targets)):
             allowed = get_args(choices)
@@ -65,6 +69,11 @@ class Recipe(RecipeOptions):
 
     total_steps: int
     normalization: Normalization = "batch"
+
+    def __post_init__(self):
+        super().__post_init__()
+        require_count("total_steps", self.total_steps)
+        require_choice("normalization", self.normalization, get_args(Normalization))
 
     @property
     def warmup_steps(self) -> int:

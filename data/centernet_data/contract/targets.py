@@ -1,16 +1,45 @@
 """Options of the training targets, and their checks."""
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
+
+from centernet_data.contract.options import is_odd, is_whole, require_argument, require_choice, require_count
 
 Targets = Literal["adaptive", "exact", "fixed"]  # the spread of the heatmap's peaks
 
 
-def check_target_options(targets: str, smooth_kernel_size: int) -> None:
+def check_target_options(targets: Any, smooth_kernel_size: Any) -> None:
     """Raises ValueError for options that no targets are drawn with."""
-    if targets not in get_args(Targets):
-        raise ValueError(f"targets must be one of {', '.join(get_args(Targets))}, not {targets!r}")
-    if smooth_kernel_size < 0 or (smooth_kernel_size and smooth_kernel_size % 2 == 0):
-        raise ValueError(f"smooth_kernel_size must be 0 or odd, not {smooth_kernel_size}")
+    require_choice("targets", targets, get_args(Targets))
+    valid = is_whole(smooth_kernel_size) and (smooth_kernel_size == 0 or is_odd(smooth_kernel_size))
+    require_argument("smooth_kernel_size", smooth_kernel_size, valid, "0 or odd")
+
+
+def check_target_form(hw: Any, num_classes: Any) -> None:
+    """Raises ValueError for a grid or a number of classes that no points have."""
+    grid_of(hw)
+    require_count("num_classes", num_classes)
+
+
+def grid_of(hw: Any) -> tuple[int, int]:
+    """`hw` as (height, width) in cells: one whole number for a square, or a tuple of two. Raises ValueError for
+    anything else."""
+    pair = hw if isinstance(hw, tuple) else (hw, hw)
+    valid = len(pair) == 2 and all(is_whole(side) and side >= 1 for side in pair)
+    require_argument("hw", hw, valid, "a whole number of cells of at least 1, or a tuple (height, width) of them")
+    return int(pair[0]), int(pair[1])
+
+
+def check_one_source(given: Any, kind: type, loss: Any) -> None:
+    """Raises ValueError if a loss that was `given` an `ObjectsToPoints` has options of its own that differ from it."""
+    if not isinstance(given, kind):
+        raise ValueError(f"obj_to_points must be {kind.__module__}.{kind.__name__}, not {type(given).__name__}")
+    defaults = {"hw": None, "num_classes": None, "smooth_kernel_size": 3, "targets": "fixed"}
+    for name, default in defaults.items():
+        own, its = getattr(loss, name), getattr(given, name)
+        if own not in (default, its):
+            raise ValueError(
+                f"obj_to_points has {name}={its!r}, so that {name}={own!r} would be ignored; give only one"
+            )
 
 
 def check_grid(
