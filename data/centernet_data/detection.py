@@ -1,32 +1,43 @@
 """Runs pictures of any size through a network of one input size; both backends' detectors use it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from centernet_data.contract.boxes import MOST_DETECTIONS, STRIDE, clip_xyxy, cyxhw_to_xyxy, xyxy_to_cyxhw
 from centernet_data.contract.model_config import ModelConfig
+from centernet_data.contract.options import require_confidence
 from centernet_data.imaging.geometry import compose, fit, invert, move_objects, warp
+from centernet_data.imaging.given import given_pictures
 
 Picture = UInt8[np.ndarray, "_ _ 3"]  # each with its own height and width
 BATCH_SIZE = 16
 COCO_DECODING = {"objects_per_image": MOST_DETECTIONS, "min_confidence": 0.0}  # options of PointsToObjects
 
 
+def check_class_count(config: ModelConfig, num_classes: int) -> None:
+    """Raises ValueError if a model does not have the classes that `config` names."""
+    if num_classes != len(config.classes):
+        raise ValueError(f"the model has {num_classes} classes, but config.classes names {len(config.classes)}")
+
+
 def detect_pictures(
     network: Callable[[UInt8[np.ndarray, "b h w 3"]], Float[np.ndarray, "b n 6"]],
-    pictures: Sequence[Picture],
+    pictures: Iterable[Any],
     config: ModelConfig,
     min_confidence: float,
 ) -> list[Float[np.ndarray, "_ 6"]]:
     """Detects the objects of each picture: best first, in the picture's own pixels, clipped to it.
 
-    `network` maps images (uint8 RGB at the input's size) to objects in pixels of the input.
+    `network` maps images (uint8 RGB at the input's size) to objects in pixels of the input. Raises ValueError for a
+    `min_confidence` outside [0, 1] and for what `given_pictures` does not take.
     """
+    require_confidence(min_confidence)
     found = []
-    for batch in in_batches(pictures):
+    for batch in in_batches(given_pictures(pictures)):
         for picture, objects in zip(batch, network(frame(batch, config)), strict=True):
             objects = objects[(objects[:, 5] > 0) & (objects[:, 5] >= min_confidence)].astype(np.float64)
             back = invert(fit(picture.shape[:2], config.image_size, config.resize))
@@ -36,15 +47,16 @@ def detect_pictures(
 
 def show_heatmaps(
     network: Callable[[UInt8[np.ndarray, "b h w 3"]], Float[np.ndarray, "b h4 w4"]],
-    pictures: Sequence[Picture],
+    pictures: Iterable[Any],
     config: ModelConfig,
 ) -> list[Float[np.ndarray, "_ _"]]:
     """Computes, for each pixel of each picture, the highest class probability, in [0, 1].
 
-    `network` maps images (uint8 RGB at the input's size) to the highest class probability of each cell.
+    `network` maps images (uint8 RGB at the input's size) to the highest class probability of each cell. Raises
+    ValueError for what `given_pictures` does not take.
     """
     maps = []
-    for batch in in_batches(pictures):
+    for batch in in_batches(given_pictures(pictures)):
         for picture, heat in zip(batch, network(frame(batch, config)), strict=True):
             cell = np.array([[STRIDE, 0.0, 0.0], [0.0, STRIDE, 0.0]])
             back = invert(fit(picture.shape[:2], config.image_size, config.resize))
@@ -58,7 +70,7 @@ def frame(pictures: Sequence[Picture], config: ModelConfig) -> UInt8[np.ndarray,
     return np.stack([warp(p, fit(p.shape[:2], config.image_size, config.resize), config.image_size) for p in pictures])
 
 
-def in_batches(pictures: Sequence[Picture]) -> Iterator[list[Picture]]:
+def in_batches(pictures: Iterable[Picture]) -> Iterator[list[Picture]]:
     """Yields full batches and a smaller last one, so that a network is compiled for at most two batch sizes."""
     rest = iter(pictures)
     while batch := list(islice(rest, BATCH_SIZE)):

@@ -62,6 +62,18 @@ def decode_picture(content: bytes, where: str | Path, reduction: int = 1) -> UIn
         return _pixels(image, content, reduction)
 
 
+def image_pixels(image: Image.Image, where: str) -> UInt8[np.ndarray, "h w 3"]:
+    """The pixels of a Pillow image, converted as `read_picture` does it, but not turned; `where` starts the messages of
+    its ValueErrors."""
+    with _one_line_errors(where):
+        return np.array(_rgb(image))
+
+
+def image_orientation(image: Image.Image) -> int:
+    """A Pillow image's EXIF orientation, 1 (upright) to 8; 1 for a number that is none."""
+    return orientation if (orientation := _orientation(image)) in _TURN_UPRIGHT else 1
+
+
 def decoding_threads() -> ThreadPoolExecutor:
     """Threads for decoding many pictures: the decoders release the GIL while they decode."""
     return ThreadPoolExecutor(min(8, os.cpu_count() or 1))
