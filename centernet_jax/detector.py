@@ -1,6 +1,6 @@
 """A trained model in use: uint8 pictures of any size in, boxes in those pictures' own pixels out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
@@ -13,12 +13,14 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, UInt8
 
+from centernet_data.contract.inputs import check_uint8_images
 from centernet_data.contract.model_config import ModelConfig
-from centernet_data.contract.precision import Device, Precision, require_precision
+from centernet_data.contract.options import require_flag
+from centernet_data.contract.precision import Device, Precision, require_device, require_precision
 from centernet_data.contract.weights_file import read_model_file
-from centernet_data.detection import COCO_DECODING, Picture, detect_pictures, show_heatmaps
+from centernet_data.detection import COCO_DECODING, check_class_count, detect_pictures, show_heatmaps
 from centernet_jax.cpu.compiler import compiler_options
-from centernet_jax.devices import find_devices, local_devices_of, mesh_of, replicate
+from centernet_jax.devices import Devices, find_devices, local_devices_of, mesh_of, replicate
 from centernet_jax.network import CenterNet, apply, average_flipped, normalize_images
 from centernet_jax.train import TrainState, create_model
 from centernet_jax.weights import dtype_of, load_weights, save_weights
@@ -29,7 +31,7 @@ Shape = tuple[int, int, int, int]
 @partial(jax.jit, static_argnums=(0, 3, 4))
 def detect(
     model: CenterNet,
-    variables: dict,
+    variables: Mapping,
     images: UInt8[Array, "b h w 3"],
     flip_test: bool = False,
     precision: Precision = "float32",
@@ -45,7 +47,7 @@ def detect(
 @partial(jax.jit, static_argnums=(0, 3, 4))
 def heatmap(
     model: CenterNet,
-    variables: dict,
+    variables: Mapping,
     images: UInt8[Array, "b h w 3"],
     flip_test: bool = False,
     precision: Precision = "float32",
@@ -55,7 +57,7 @@ def heatmap(
 
 
 def _points(
-    model: CenterNet, variables: dict, images: UInt8[Array, "b h w 3"], flip_test: bool, precision: Precision
+    model: CenterNet, variables: Mapping, images: UInt8[Array, "b h w 3"], flip_test: bool, precision: Precision
 ) -> Float[Array, "b h4 w4 p"]:
     dtype = jnp.dtype("bfloat16") if precision == "bfloat16" else dtype_of(variables)
     images = normalize_images(images, dtype)
@@ -64,7 +66,7 @@ def _points(
 
 
 @partial(jax.jit, static_argnums=(0, 2))
-def kernel_transforms(model: CenterNet, variables: dict, shape: Shape) -> dict:
+def kernel_transforms(model: CenterNet, variables: Mapping, shape: Shape) -> dict:
     """What can be computed from the weights alone for images of shape [B, H, W, 3]: further variables, of the
     collection "transforms", with which the results are the same and a CPU computes them sooner."""
     images = jnp.zeros(shape, dtype_of(variables))
@@ -82,7 +84,7 @@ def _on_each_device(
     devices: tuple[Any, ...],
     function: Callable,
     model: CenterNet,
-    variables: dict,
+    variables: Mapping,
     images: UInt8[Array, "b h w 3"],
     *options,
 ) -> Float[Array, "b ..."]:
@@ -98,20 +100,23 @@ def _on_each_device(
 class Detector:
     """A model with its weights.
 
-    Called with pictures (uint8 RGB [H, W, 3], of any sizes), it returns for each an array [n, 6] of (y_centre,
-    x_centre, height, width, class, confidence), best first, in that picture's pixels; `config.classes` names the
-    classes. With `flip_test` it looks at each picture and its mirror image. In `precision` "bfloat16", which is for
-    accelerators, the network computes in it, with the same weights."""
+    Called with a list of pictures of any sizes (uint8 arrays, RGB [H, W, 3] or grey [H, W], or PIL images), it returns
+    for each an array [n, 6] of (y_centre, x_centre, height, width, class, confidence), best first, in that picture's
+    pixels; `config.classes` names the classes. With `flip_test` it looks at each picture and its mirror image. In
+    `precision` "bfloat16", which is for accelerators, the network computes in it, with the same weights. Several
+    threads may call one detector. Raises ValueError for other options and other pictures."""
 
     config: ModelConfig
     model: CenterNet
-    variables: dict
+    variables: Mapping
     flip_test: bool = False
     precision: Precision = "float32"
     _transforms: dict[Shape, tuple[list, dict]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self):
+        require_flag("flip_test", self.flip_test)
         require_precision(self.precision)
+        check_class_count(self.config, self.model.num_classes)
 
     def __getstate__(self) -> dict:
         """For pickle: without what can be computed again."""
@@ -129,24 +134,28 @@ class Detector:
             config, create_model(config, points_to_objects_kwargs=COCO_DECODING), variables, flip_test, precision
         )
 
-    def __call__(self, pictures: Sequence[Picture], min_confidence: float = 0.1) -> list[Float[np.ndarray, "n 6"]]:
+    def __call__(self, pictures: Iterable[Any], min_confidence: float = 0.1) -> list[Float[np.ndarray, "n 6"]]:
         return detect_pictures(self.detect, pictures, self.config, min_confidence)
 
-    def heatmaps(self, pictures: Sequence[Picture]) -> list[Float[np.ndarray, "h w"]]:
+    def heatmaps(self, pictures: Iterable[Any]) -> list[Float[np.ndarray, "h w"]]:
         """For each picture the highest class probability at each of its pixels."""
         return show_heatmaps(self.heatmap, pictures, self.config)
 
     def detect(self, images: UInt8[np.ndarray, "b h w 3"]) -> Float[np.ndarray, "b n 6"]:
-        """Images of the network's input size to padded objects in its pixels."""
+        """uint8 RGB images of one size, multiples of 32, to padded objects in their pixels. Raises ValueError for any
+        other array."""
         return self._of_all(detect, images)
 
     def heatmap(self, images: UInt8[np.ndarray, "b h w 3"]) -> Float[np.ndarray, "b h4 w4"]:
-        """Images of the network's input size to the highest class probability of each cell."""
+        """uint8 RGB images of one size, multiples of 32, to the highest class probability of each cell. Raises
+        ValueError for any other array."""
         return self._of_all(heatmap, images)
 
     def _of_all(self, function: Callable, images: UInt8[np.ndarray, "b h w 3"]) -> Float[np.ndarray, "b ..."]:
         """`detect` or `heatmap` of the images, in equal parts on this process's devices, padded with black images."""
-        devices = local_devices_of(self.variables)
+        check_uint8_images(images)
+        images = images if isinstance(images, jax.Array) else np.asarray(images)
+        devices = self._devices()
         missing = -len(images) % len(devices)
         padded = np.pad(images, [(0, missing), (0, 0), (0, 0), (0, 0)]) if missing else images
         split = jax.device_put(padded, NamedSharding(mesh_of(devices), P("batch")))
@@ -154,21 +163,28 @@ class Detector:
         variables = self.variables_for((len(split) // len(devices), *split.shape[1:]))
         return np.asarray(run(function, self.model, variables, split, self.flip_test, self.precision))[: len(images)]
 
-    def variables_for(self, shape: Shape) -> dict:
+    def variables_for(self, shape: Shape) -> Mapping:
         """The variables, on a CPU with what `kernel_transforms` computes from them for images of that shape.
 
         With it a detection by ResNet-34 of 8 x 256 x 256 takes 0.34 s instead of 0.40, on two cores, and 210 MB more.
         """
-        if local_devices_of(self.variables)[0].platform != "cpu" or self.precision != "float32":
+        if self._devices()[0].platform != "cpu" or self.precision != "float32":
             return self.variables
-        leaves = jax.tree.leaves(self.variables)
+        # Arrays of numpy are copied, because they could change unnoticed.
+        variables = jax.tree.map(lambda leaf: leaf if isinstance(leaf, jax.Array) else jnp.array(leaf), self.variables)
+        leaves = jax.tree.leaves(variables)
         used, transforms = self._transforms.get(shape, ([], {}))
         if len(used) != len(leaves) or any(a is not b for a, b in zip(used, leaves, strict=True)):  # new, or changed
-            transforms = kernel_transforms(self.model, self.variables, shape)
+            transforms = kernel_transforms(self.model, variables, shape)
             for old in list(self._transforms)[:-1]:  # full batches, and a last smaller one, are all that is kept
-                del self._transforms[old]
+                self._transforms.pop(old, None)  # unless another thread did it
             self._transforms[shape] = leaves, transforms
-        return self.variables | transforms
+        return {**variables, **transforms}
+
+    def _devices(self) -> Devices:
+        """This process's devices that the variables lie on; the first one for variables that are arrays of numpy."""
+        on_devices = [leaf for leaf in jax.tree.leaves(self.variables) if isinstance(leaf, jax.Array)]
+        return local_devices_of(on_devices) if on_devices else jax.local_devices()[:1]
 
     def save(self, path: str | Path) -> None:
         """Writes `model.safetensors`, which either backend loads."""
@@ -183,6 +199,7 @@ def load(
 
     Raises ValueError, naming the file, if it holds no such model, or if there is no such device.
     """
+    require_device(device)
     tensors, config = read_model_file(path)
     model = create_model(config, points_to_objects_kwargs=COCO_DECODING)
     expected = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))

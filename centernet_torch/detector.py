@@ -1,19 +1,23 @@
 """A trained model in use: uint8 pictures of any size in, boxes in those pictures' own pixels out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from centernet_data.contract.inputs import check_uint8_images
 from centernet_data.contract.model_config import ModelConfig
-from centernet_data.contract.precision import Device, Precision, require_precision
+from centernet_data.contract.options import require_flag
+from centernet_data.contract.precision import Device, Precision, require_device, require_precision
 from centernet_data.contract.weights_file import read_model_file
-from centernet_data.detection import COCO_DECODING, Picture, detect_pictures, show_heatmaps
+from centernet_data.detection import COCO_DECODING, check_class_count, detect_pictures, show_heatmaps
 from centernet_torch.network import CenterNet, average_flipped, normalize_images
 from centernet_torch.train import TrainState, create_model
 from centernet_torch.weights import load_weights, save_weights
@@ -51,24 +55,37 @@ def _points(
 
 @contextmanager
 def _evaluating(model: CenterNet) -> Iterator[None]:
-    """The model in evaluation mode, and afterwards in the mode that it was in."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
+    """The model in evaluation mode, and afterwards in the mode that it was in: when the last thread is done with it."""
+    with _LOCK:
+        users, training = _IN_USE.get(model, (0, []))
+        training = training if users else [module for module in model.modules() if module.training]
+        _IN_USE[model] = users + 1, training
+        model.eval()
     try:
         yield
     finally:
-        for module in training:
-            module.training = True
+        with _LOCK:
+            users, training = _IN_USE.pop(model)
+            if users > 1:
+                _IN_USE[model] = users - 1, training
+            else:
+                for module in training:
+                    module.training = True
+
+
+_LOCK = Lock()
+_IN_USE: dict[CenterNet, tuple[int, list[torch.nn.Module]]] = {}  # how many use a model; what is to be in training mode
 
 
 @dataclass(frozen=True, eq=False)
 class Detector:
     """A model with its weights.
 
-    Called with pictures (uint8 RGB [H, W, 3], of any sizes), it returns for each an array [n, 6] of (y_centre,
-    x_centre, height, width, class, confidence), best first, in that picture's pixels; `config.classes` names the
-    classes. With `flip_test` it looks at each picture and its mirror image. In `precision` "bfloat16", which is for
-    accelerators, the network computes in it, with the same weights."""
+    Called with a list of pictures of any sizes (uint8 arrays, RGB [H, W, 3] or grey [H, W], or PIL images), it returns
+    for each an array [n, 6] of (y_centre, x_centre, height, width, class, confidence), best first, in that picture's
+    pixels; `config.classes` names the classes. With `flip_test` it looks at each picture and its mirror image. In
+    `precision` "bfloat16", which is for accelerators, the network computes in it, with the same weights. Several
+    threads may call one detector. Raises ValueError for other options and other pictures."""
 
     config: ModelConfig
     model: CenterNet
@@ -76,7 +93,9 @@ class Detector:
     precision: Precision = "float32"
 
     def __post_init__(self):
+        require_flag("flip_test", self.flip_test)
         require_precision(self.precision)
+        check_class_count(self.config, self.model.num_classes)
 
     @classmethod
     def of(
@@ -86,25 +105,29 @@ class Detector:
         weight = next(state.model.parameters())
         model = create_model(config, points_to_objects_kwargs=COCO_DECODING).to(weight.device, weight.dtype)
         model.load_state_dict(state.ema)
-        return cls(config, model, flip_test, precision)
+        return cls(config, model.eval(), flip_test, precision)
 
-    def __call__(self, pictures: Sequence[Picture], min_confidence: float = 0.1) -> list[Float[np.ndarray, "n 6"]]:
+    def __call__(self, pictures: Iterable[Any], min_confidence: float = 0.1) -> list[Float[np.ndarray, "n 6"]]:
         return detect_pictures(self.detect, pictures, self.config, min_confidence)
 
-    def heatmaps(self, pictures: Sequence[Picture]) -> list[Float[np.ndarray, "h w"]]:
+    def heatmaps(self, pictures: Iterable[Any]) -> list[Float[np.ndarray, "h w"]]:
         """For each picture the highest class probability at each of its pixels."""
         return show_heatmaps(self.heatmap, pictures, self.config)
 
     def detect(self, images: UInt8[np.ndarray, "b h w 3"]) -> Float[np.ndarray, "b n 6"]:
-        """Images of the network's input size to padded objects in its pixels."""
+        """uint8 RGB images of one size, multiples of 32, to padded objects in their pixels. Raises ValueError for any
+        other array."""
         return detect(self.model, self._to_device(images), self.flip_test, self.precision).cpu().numpy()
 
     def heatmap(self, images: UInt8[np.ndarray, "b h w 3"]) -> Float[np.ndarray, "b h4 w4"]:
-        """Images of the network's input size to the highest class probability of each cell."""
+        """uint8 RGB images of one size, multiples of 32, to the highest class probability of each cell. Raises
+        ValueError for any other array."""
         return heatmap(self.model, self._to_device(images), self.flip_test, self.precision).cpu().numpy()
 
     def _to_device(self, images: UInt8[np.ndarray, "b h w 3"]) -> UInt8[Tensor, "b h w 3"]:
-        return torch.as_tensor(images, device=next(self.model.parameters()).device)
+        check_uint8_images(images)
+        writeable = np.require(images, requirements=["C", "W"])  # torch takes no negative strides, and warns of others
+        return torch.as_tensor(writeable, device=next(self.model.parameters()).device)
 
     def save(self, path: str | Path) -> None:
         """Writes `model.safetensors`, which either backend loads."""
@@ -118,7 +141,8 @@ def load(
 
     Raises ValueError, naming the file, if it holds no such model, or if there is no such device.
     """
+    require_device(device)
     tensors, config = read_model_file(path)
     model = create_model(config, device=device, points_to_objects_kwargs=COCO_DECODING)
     load_weights(path, tensors, model)
-    return Detector(config, model, flip_test, precision)
+    return Detector(config, model.eval(), flip_test, precision)

@@ -1,5 +1,7 @@
 """Saved states: on a full disk, on other devices, and as older versions wrote them."""
 
+import copy
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +53,16 @@ def test_a_full_disk_is_one_line_and_the_last_good_checkpoint_survives(tmp_path,
     save()
     assert folder.steps == [1, 2]
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_state_can_be_pickled_and_copied(backend):
+    state = small_state(backend, 1)
+    arrays = PACKAGES[backend].to_arrays(state)
+    for again in (pickle.loads(pickle.dumps(state)), copy.deepcopy(state)):
+        found = PACKAGES[backend].to_arrays(again)
+        assert found.keys() == arrays.keys()
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(found[name], array)
 
 
 OTHER_DEVICES = """
