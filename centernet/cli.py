@@ -80,12 +80,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         complain(str(error))
         return 2
+    except (MemoryError, RuntimeError) as error:
+        if not _is_lack_of_memory(error):
+            raise
+        complain("out of memory; a smaller --batch-size or --image-size needs less, and so does --remat in training")
+        return 2
     except Interrupted as stop:
         complain(f"stopped, state saved; resume with: {_command_to_resume(arguments)}")
         return 128 + stop.signal
     except KeyboardInterrupt:
         complain("interrupted")
         return 130
+
+
+def _is_lack_of_memory(error: MemoryError | RuntimeError) -> bool:
+    """Of Python, of XLA, or of torch on a GPU or a CPU."""
+    words = ("RESOURCE_EXHAUSTED", "out of memory", "can't allocate memory")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
 
 
 def _command_to_resume(arguments: Sequence[str]) -> str:

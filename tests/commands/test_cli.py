@@ -10,6 +10,7 @@ import centernet_torch
 from centernet.cli import main
 from centernet.commands.eval import Eval
 from centernet.commands.predict import Predict
+from centernet.commands.runs import Runs
 from centernet.commands.train import Train
 from centernet_data.contract.augmentation import Augmentation
 from centernet_data.contract.recipe import RecipeOptions
@@ -140,6 +141,27 @@ def test_a_folder_with_a_run_is_refused(tmp_path, refused):
 def test_errors_of_several_lines_come_out_as_one(tmp_path, refused):
     path = tmp_path / "none\nat all.toml"
     assert "none at all.toml: neither a file" in refused("train", "--data", path, "--out", tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 17179869184 bytes."),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_lack_of_memory_is_one_line(monkeypatch, refused, error):
+    monkeypatch.setattr(Runs, "run", lambda self: (_ for _ in ()).throw(error))
+    assert "out of memory; a smaller --batch-size" in refused("runs")
+
+
+def test_other_errors_of_a_framework_are_not_hidden(monkeypatch):
+    monkeypatch.setattr(Runs, "run", lambda self: (_ for _ in ()).throw(RuntimeError("INTERNAL: a fault")))
+    with pytest.raises(RuntimeError, match="INTERNAL"):
+        main(["runs"])
 
 
 @pytest.mark.parametrize(
