@@ -12,10 +12,12 @@ from centernet_data.contract.recipe import Recipe
 from centernet_data.dataset import Dataset
 from centernet_data.source import open_for_model
 from centernet_data.synthetic.shapes import ShapesDataset
-from parity.compare import BOUNDS, compare, compare_inference
+from parity.bounds import BOUNDS
+from parity.compare import compare, compare_inference
 from parity.dataset import compare_dataset
 from parity.difference import Difference
 from parity.pair import Pair
+from parity.settings import compare_small_runs
 
 FRESH = ModelConfig(ShapesDataset.classes, (64, 96))
 BATCH_SIZE = 4  # a training step splits it in two
@@ -52,13 +54,14 @@ def check(
     if model is None:
         scenes = ShapesDataset("train", 200)
         pair = Pair.fresh(FRESH, recipe, dtype=dtype, device=device)
-        return list(compare(pair, make_batches(scenes, FRESH, steps), some_pictures(scenes), bounds))
+        found = compare(pair, make_batches(scenes, FRESH, steps), some_pictures(scenes), bounds)
+        return [*found, *compare_small_runs(dtype, bounds)]
 
     pair = Pair.load(model, recipe, dtype, device)
     dataset = open_for_model(data, split, pair.config.classes, model) if data else ShapesDataset("train", 200)
     batches, pictures = make_batches(dataset, pair.config, steps), some_pictures(dataset)
     found = list(compare_inference(pair, batches[0]["image"], pictures, bounds, "as given: "))
-    found += compare(pair, batches, pictures, bounds)
+    found += [*compare(pair, batches, pictures, bounds), *compare_small_runs(dtype, bounds)]
     return found + (list(compare_dataset(pair, dataset, bounds.forward)) if data else [])
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from centernet_data.dataset import Dataset
 from centernet_data.evaluation import NAMES, average_precision, detect_all
-from parity.compare import compare_boxes, detectors_of
+from parity.detections import compare_boxes, detectors_of
 from parity.difference import Difference, difference
 from parity.pair import Pair
 

@@ -34,7 +34,12 @@ def numerics(dtype: DType, device: Device = "cpu") -> Iterator[None]:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
 
 
+def device_kind() -> Device:
+    """The kind of the device that JAX computes on."""
+    (device,) = jnp.zeros(()).devices()
+    return "gpu" if device.platform == "gpu" else "cpu"
+
+
 def torch_device() -> str:
     """torch's name for the device that JAX computes on."""
-    (device,) = jnp.zeros(()).devices()
-    return "cuda" if device.platform == "gpu" else "cpu"
+    return "cuda" if device_kind() == "gpu" else "cpu"

@@ -18,28 +18,37 @@ from centernet_jax.train import TrainState as JaxState
 from centernet_jax.weights import dtype_of
 from centernet_torch.train import TrainState as TorchState
 from centernet_torch.weights import copy_weights
-from parity.transfer import cast, to_torch_state
+from parity.transfer import cast, on_one_device, to_torch_state
 
 
 class Pair(NamedTuple):
-    """A training state in both backends."""
+    """A training state in both backends, on one device in each."""
 
     config: ModelConfig
     jax: JaxState
     torch: TorchState
 
     @property
-    def dtype(self) -> str:
-        """The precision of the weights: "float32" or "float64"."""
-        return str(dtype_of(self.jax.params))
+    def dtype(self) -> DType:
+        """The precision of the weights."""
+        return "float64" if dtype_of(self.jax.params) == jnp.float64 else "float32"
 
     @classmethod
     def fresh(
         cls, config: ModelConfig, recipe: Recipe, seed: int = 0, dtype: DType = "float32", device: Device = "cpu"
     ) -> "Pair":
         """Weights drawn by JAX and copied to torch."""
-        state = cast(centernet_jax.create_state(config, recipe, seed, device=device), dtype)
+        state = on_one_device(cast(centernet_jax.create_state(config, recipe, seed, device=device), dtype))
         return cls(config, state, to_torch_state(state, config))
+
+    def with_recipe(self, recipe: Recipe) -> "Pair":
+        """The same fresh weights, to be trained by another recipe. For a pair that has taken no step."""
+        network = centernet_jax.create_model(self.config, recipe.remat)
+        return same_weights(self._replace(jax=self.jax.replace(model=network, recipe=recipe)))
+
+    def with_dtype(self, dtype: DType) -> "Pair":
+        """The same weights in another precision."""
+        return same_weights(self._replace(jax=cast(self.jax, dtype)))
 
     @classmethod
     def load(cls, path: str | Path, recipe: Recipe, dtype: DType = "float32", device: Device = "cpu") -> "Pair":
@@ -48,7 +57,8 @@ class Pair(NamedTuple):
         Raises ValueError, naming the file, if it holds no such model.
         """
         detector, other = centernet_jax.load(path, device=device), centernet_torch.load(path, device=device)
-        params, batch_stats = (cast(detector.variables[name], dtype) for name in ("params", "batch_stats"))
+        variables = on_one_device(detector.variables)
+        params, batch_stats = (cast(variables[name], dtype) for name in ("params", "batch_stats"))
         opt_state = centernet_jax.optimizer.create_optimizer(recipe).init(params)
         network = centernet_jax.create_model(detector.config)
         ema = jax.tree.map(jnp.copy, {"params": params, "batch_stats": batch_stats})
@@ -58,3 +68,8 @@ class Pair(NamedTuple):
         optimizer = centernet_torch.optimizer.create_optimizer(model, recipe)
         theirs = TorchState(0, model, optimizer, copy_weights(model), recipe)
         return cls(detector.config, ours, theirs)
+
+
+def same_weights(pair: Pair) -> Pair:
+    """JAX's state in both, as after a training that took the two a little apart."""
+    return Pair(pair.config, pair.jax, to_torch_state(pair.jax, pair.config))

@@ -43,6 +43,11 @@ def parameter_stage(name: str) -> str:
     return layer if layer.startswith("layer") else "stem"
 
 
+def of_stage(tensors: Tensors, stage: str) -> Tensors:
+    """Those of the parameters, or of anything else by their names, that belong to a stage."""
+    return {name: tensor for name, tensor in tensors.items() if parameter_stage(name) == stage}
+
+
 def jax_forward(state: JaxState, images: np.ndarray, train: bool) -> Tensors:
     """Every module's output for uint8 images, by the module's torch name, and its input as "into NAME"."""
     return jax.device_get(_jax_forward(state.model, state.variables, images, train))
@@ -96,7 +101,11 @@ def nhwc(tensor: torch.Tensor) -> np.ndarray:
 
 def jax_gradients(state: JaxState, batch: dict) -> tuple[Tensors, Tensors, Tensors]:
     """The losses, the gradient of every parameter, and the running statistics after one batch."""
-    losses, gradients, batch_stats = jax.device_get(_jax_gradients(state, batch))
+    return by_torch_name(*jax.device_get(_jax_gradients(state, batch)))
+
+
+def by_torch_name(losses, gradients: dict, batch_stats: dict) -> tuple[Tensors, Tensors, Tensors]:
+    """What JAX's `loss_and_gradients` returns, under torch's names."""
     return by_name(losses), to_torch({"params": gradients}), to_torch({"batch_stats": batch_stats})
 
 

@@ -56,7 +56,7 @@ def to_jax_state(state: TorchState, config: ModelConfig) -> JaxState:
     """
     arrays, weight = centernet_torch.to_arrays(state), next(state.model.parameters())
     kind = "gpu" if weight.device.type == "cuda" else "cpu"
-    fresh = centernet_jax.create_state(config, state.recipe, device=kind)
+    fresh = on_one_device(centernet_jax.create_state(config, state.recipe, device=kind))
     return centernet_jax.from_arrays(cast(fresh, str(weight.dtype).removeprefix("torch.")), arrays)
 
 
@@ -80,6 +80,12 @@ def cast(state: Tree, dtype: str) -> Tree:
         return array.astype(dtype) if jnp.issubdtype(array.dtype, jnp.floating) else array
 
     return jax.tree.map(one, state)
+
+
+def on_one_device(state: Tree) -> Tree:
+    """A state, or any part of one, on the first of its devices, as torch's is: a few pictures cannot be split evenly
+    over many devices."""
+    return jax.device_put(state, devices_of(state)[0])
 
 
 def _to_flax(tensors: Mapping[str, np.ndarray]) -> Variables:

@@ -18,6 +18,7 @@ class Fault(NamedTuple):
     old: str
     new: str
     stage: str
+    dtype: str = "float64"  # in which it is to be noticed
 
 
 @contextmanager

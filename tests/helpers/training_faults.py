@@ -43,7 +43,7 @@ TRAINING_FAULTS = [
         "create_optimizer",
         "recipe.weight_decay if",
         "0.0 if",
-        "step 1: parameters",
+        "update: parameters",
     ),
     Fault(
         "trunk at the full rate",
@@ -51,7 +51,7 @@ TRAINING_FAULTS = [
         "apply_gradients",
         'rate * group["factor"]',
         "rate",
-        "step 1: parameters",
+        "update: parameters",
     ),
     Fault(
         "the neck as slow as the trunk",
@@ -59,10 +59,10 @@ TRAINING_FAULTS = [
         "create_optimizer",
         '"backbone.resnet."',
         '"backbone."',
-        "step 1: parameters",
+        "update: parameters",
     ),
     Fault(
-        "decay of biases too", TORCH + "optimizer", "create_optimizer", ".ndim > 1", ".ndim > 0", "step 1: parameters"
+        "decay of biases too", TORCH + "optimizer", "create_optimizer", ".ndim > 1", ".ndim > 0", "update: parameters"
     ),
     Fault(
         "accumulation sums",
@@ -97,7 +97,7 @@ TRAINING_FAULTS = [
         "step 1: running statistics",
     ),
     Fault(
-        "no clipping", TORCH + "optimizer", "clip_by_global_norm", "not norm < clip_norm", "norm < 0", "step 1: exp_avg"
+        "no clipping", TORCH + "optimizer", "clip_by_global_norm", "not norm < clip_norm", "norm < 0", "update: exp_avg"
     ),
     Fault(
         "beta2 0.99",
@@ -105,9 +105,9 @@ TRAINING_FAULTS = [
         "create_optimizer",
         "lr=recipe.learning_rate)",
         "lr=recipe.learning_rate, betas=(0.9, 0.99))",
-        "step 1: exp_avg_sq",
+        "update: exp_avg_sq",
     ),
-    Fault("step not counted", TORCH + "train", "apply_gradients", "state.step + 1", "state.step", "step 1: count"),
+    Fault("step not counted", TORCH + "train", "apply_gradients", "state.step + 1", "state.step", "update: count"),
     Fault(
         "stale mean at evaluation",
         JAX + "backbone",
@@ -199,14 +199,14 @@ TRAINING_FAULTS = [
         "mean[:, -4:-2]",
         "flip test",
     ),
-    Fault("average not moved", TORCH + "optimizer", "update_ema", "], 1 - decay", "], 0.0", "step 1: average"),
+    Fault("average not moved", TORCH + "optimizer", "update_ema", "], 1 - decay", "], 0.0", "update: average"),
     Fault(
         "average of the weights alone",
         TORCH + "train",
         "apply_gradients",
         "state.model.state_dict(),",
         "state.ema | dict(state.model.named_parameters()),",
-        "step 1: average",
+        "update: average",
     ),
     Fault(
         "average's decay not warmed up",
@@ -214,7 +214,7 @@ TRAINING_FAULTS = [
         "ema_decay",
         "recipe.ema_decay, (1 + step) / (10 + step)",
         "recipe.ema_decay, 1",
-        "step 1: average",
+        "update: average",
     ),
     Fault(
         "average's decay too high",
@@ -222,6 +222,6 @@ TRAINING_FAULTS = [
         "ema_decay",
         "min(recipe.ema_decay",
         "min(1.0",
-        "step 2: average",
+        "update: average",
     ),
 ]

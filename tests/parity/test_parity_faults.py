@@ -14,14 +14,17 @@ import pytest
 from helpers.faults import TORCH, planted
 from helpers.forward_faults import FORWARD_FAULTS
 from helpers.parity_cases import RECIPE, SMALL, batch
+from helpers.settings_faults import SETTINGS_FAULTS
 from helpers.training_faults import TRAINING_FAULTS
 from parity import compare as parity
-from parity.compare import BOUNDS
+from parity import made_up, settings, start
+from parity.bounds import BOUNDS
+from parity.detections import compare_detections
 from parity.numerics import numerics
-from parity.pair import Pair
-from parity.transfer import to_torch_state
+from parity.pair import Pair, same_weights
+from parity.training import compare_learning_rates, compare_trained, train
 
-FAULTS = FORWARD_FAULTS + TRAINING_FAULTS
+FAULTS = FORWARD_FAULTS + TRAINING_FAULTS + SETTINGS_FAULTS
 PICTURES = [np.random.default_rng(i).integers(0, 256, (50 + 9 * i, 80, 3), np.uint8) for i in range(2)]
 EXACT = BOUNDS["float64"]
 
@@ -33,18 +36,27 @@ def make_batches():
     return [{name: np.concatenate([one[name] for one in mixed]) for name in ("image", "objects")}] * 2
 
 
-def fresh_pair():
-    return Pair.fresh(SMALL, RECIPE, dtype="float64")
+def fresh_pair(dtype="float64"):
+    return Pair.fresh(SMALL, RECIPE, dtype=dtype)
 
 
-def differences():
+def differences(dtype="float64"):
     """All stages of a small model, each computed when it is asked for."""
-    return parity.compare(fresh_pair(), make_batches(), PICTURES, EXACT)
+    yield from parity.compare(fresh_pair(dtype), make_batches(), PICTURES, BOUNDS[dtype])
+    yield from settings.compare_small_runs(dtype, BOUNDS[dtype])
 
 
-def test_without_a_fault_every_stage_agrees():
+def test_without_a_fault_every_stage_of_a_run_agrees():
     with numerics("float64"):
-        found = list(differences())
+        found = parity.compare(fresh_pair(), make_batches(), PICTURES, EXACT)
+        assert [one for one in found if not one.agrees] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_without_a_fault_every_stage_agrees(dtype):
+    with numerics(dtype):
+        found = list(differences(dtype))
     assert [one for one in found if not one.agrees] == []
     assert {fault.stage for fault in FAULTS} <= {one.stage for one in found}
 
@@ -54,70 +66,62 @@ class Pairs(NamedTuple):
 
     fresh: Pair
     trained: Pair
+    small: Pair  # of the further settings
 
 
 @pytest.fixture(scope="module")
 def pairs():
     with numerics("float64"):
         fresh = fresh_pair()
-        state = parity.train(fresh, make_batches()[:1])[0].jax
-        return Pairs(fresh, Pair(SMALL, state, to_torch_state(state, SMALL)))
+        trained = same_weights(train(fresh, make_batches()[:1])[0])
+        return Pairs(fresh, trained, settings.small_pair("float64"))
 
 
-def compare_forward(pairs):
-    return parity.compare_forward(pairs.fresh, make_batches()[0]["image"], True, EXACT.forward)
-
-
-def compare_targets(pairs):
-    return parity.compare_targets(pairs.fresh, make_batches()[0]["objects"], EXACT.forward)
-
-
-def compare_gradients(pairs):
-    return parity.compare_gradients(pairs.fresh, make_batches()[0], EXACT)
-
-
-def compare_learning_rates(pairs):
-    return parity.compare_learning_rates(RECIPE)
-
-
-def compare_first_step(pairs):  # of a new pair: the fault may be in its optimizer
-    return parity.compare_trained(*parity.train(fresh_pair(), make_batches()[:1]), EXACT.step, "step 1")
-
-
-def compare_second_step(pairs):
-    return parity.compare_trained(*parity.train(fresh_pair(), make_batches()), EXACT.training, "step 2")
-
-
-def compare_decoding(pairs):
-    return parity.compare_decoding(SMALL.image_size, len(SMALL.classes), "float64")
-
-
-def compare_detections(pairs):
-    return parity.compare_detections(pairs.trained, PICTURES, EXACT.forward)
+def compare_first_step(dtype):  # of a new pair: the fault may be in its optimizer
+    bounds = BOUNDS[dtype]
+    return compare_trained(*train(fresh_pair(dtype), make_batches()[:1]), bounds.step, "step 1", bounds.metrics)
 
 
 # The comparison that a stage belongs to, by the stage's name.
 COMPARISONS = {
-    "images|stem|layer.|upscale .|head": compare_forward,
-    ".* target": compare_targets,
-    "(heatmap|offset|size) loss|gradient of .*|running statistics": compare_gradients,
-    "learning rate": compare_learning_rates,
-    "step 1: .*": compare_first_step,
-    "step 2: .*": compare_second_step,
-    "flip test|peaks|boxes": compare_decoding,
-    "detections: .*": compare_detections,
+    "fresh .*": lambda pairs, dtype: start.compare_fresh_weights(SMALL, RECIPE),
+    "pretrained trunk": lambda pairs, dtype: start.compare_pretrained(SMALL, RECIPE),
+    "images|stem|layer.|upscale .|head": lambda pairs, dtype: parity.compare_forward(
+        pairs.fresh, make_batches()[0]["image"], True, EXACT.forward
+    ),
+    ".* target": lambda pairs, dtype: parity.compare_targets(pairs.fresh, make_batches()[0]["objects"], EXACT.forward),
+    ".* heatmap": lambda pairs, dtype: made_up.compare_target_modes(dtype, EXACT.forward),
+    "(heatmap|offset|size) loss|gradient of .*|running statistics": lambda pairs, dtype: parity.compare_gradients(
+        pairs.fresh, make_batches()[0], EXACT
+    ),
+    "loss of .*": lambda pairs, dtype: made_up.compare_losses(dtype, EXACT.forward),
+    "learning rate": lambda pairs, dtype: compare_learning_rates(RECIPE),
+    "update: .*": lambda pairs, dtype: settings.compare_update(pairs.small.with_dtype(dtype), BOUNDS[dtype].update),
+    "step 1: .*": lambda pairs, dtype: compare_first_step(dtype),
+    "flip test|peaks|boxes": lambda pairs, dtype: made_up.compare_decoding(SMALL.image_size, len(SMALL.classes), dtype),
+    "detections: .*": lambda pairs, dtype: compare_detections(pairs.trained, PICTURES, EXACT.forward),
 }
+SLOW = "detections with .*|heatmaps with .*|resumed .*|drops: .*|frozen trunk: .*|bfloat16: .*"  # they compile much
 
 
-def differences_of(stage, pairs) -> Iterator:
-    (compare,) = (function for pattern, function in COMPARISONS.items() if re.fullmatch(pattern, stage))
-    return compare(pairs)
+def is_quick(fault) -> bool:
+    compiles = re.fullmatch(SLOW, fault.stage) or (fault.dtype == "float32" and fault.stage.startswith("step"))
+    return fault.module.startswith(TORCH) and not compiles
 
 
-@pytest.mark.parametrize("fault", [f for f in FAULTS if f.module.startswith(TORCH)], ids=lambda fault: fault.name)
+def differences_of(fault, pairs) -> Iterator:
+    (compare,) = (function for pattern, function in COMPARISONS.items() if re.fullmatch(pattern, fault.stage))
+    return compare(pairs, fault.dtype)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    list(filter(is_quick, FAULTS)),
+    ids=lambda fault: fault.name,
+)
 def test_the_comparison_of_its_own_stage_catches_a_fault(fault, pairs):
-    with numerics("float64"), planted(fault):
-        assert_caught(fault, differences_of(fault.stage, pairs))
+    with numerics(fault.dtype), planted(fault):
+        assert_caught(fault, differences_of(fault, pairs))
 
 
 def assert_caught(fault, differences):
@@ -130,8 +134,8 @@ def assert_caught(fault, differences):
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", sorted(FAULTS, key=lambda fault: fault.module), ids=lambda fault: fault.name)
 def test_the_first_stage_that_differs_is_that_of_the_fault(fault):
-    with numerics("float64"), planted(fault):
-        assert_caught(fault, differences())
+    with numerics(fault.dtype), planted(fault):
+        assert_caught(fault, differences(fault.dtype))
 
 
 def test_there_are_enough_faults():

@@ -12,7 +12,8 @@ from centernet_jax.weights import to_flax
 from centernet_torch.weights import copy_weights
 from helpers.parity_cases import CLASSES, KINDS, RECIPE, SMALL, assert_all_agree, batch
 from parity import stages
-from parity.compare import BOUNDS, compare_forward, compare_gradients, compare_targets
+from parity.bounds import BOUNDS
+from parity.compare import compare_forward, compare_gradients, compare_targets
 from parity.numerics import numerics
 from parity.pair import Pair
 from parity.transfer import to_jax_state, to_torch_state

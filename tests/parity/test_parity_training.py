@@ -15,16 +15,12 @@ from centernet_jax.weights import to_torch
 from centernet_torch.weights import to_numpy
 from helpers.datasets import InNoFiles
 from helpers.parity_cases import RECIPE, SMALL, assert_all_agree, batch
-from parity.compare import (
-    BOUNDS,
-    compare_forward,
-    compare_gradients,
-    compare_trained,
-    train,
-)
+from parity.bounds import BOUNDS
+from parity.compare import compare_forward, compare_gradients
 from parity.dataset import compare_dataset
 from parity.numerics import numerics
 from parity.pair import Pair
+from parity.training import compare_trained, train
 from parity.transfer import to_torch_state
 
 pytestmark = pytest.mark.slow

@@ -7,7 +7,8 @@ import pytest
 
 from helpers import oracles
 from helpers.parity_cases import RECIPE, SMALL, assert_all_agree, random_model
-from parity.compare import BOUNDS, compare_boxes, detectors_of
+from parity.bounds import BOUNDS
+from parity.detections import compare_boxes, detectors_of
 from parity.numerics import numerics
 from parity.pair import Pair
 
