@@ -93,6 +93,5 @@ def load_resnet(variables: Mapping, path: str | Path, prefix: str) -> dict:
     trunk = {name: shape for name, shape in shapes(variables).items() if name.startswith(prefix)}
     check_tensors(trunk, {name: tensor.shape for name, tensor in tensors.items()}, path)
     check_finite(tensors, path)
-    own: dict[tuple[str, ...], Any] = {**flatten_dict(variables)}
-    read = {path: jnp.asarray(value, own[path].dtype) for path, value in flatten_dict(to_flax(tensors)).items()}
-    return unflatten_dict(own | read)
+    read = jax.tree.map(lambda array: array.astype(dtype_of(variables)), to_flax(tensors))
+    return unflatten_dict({**flatten_dict(variables), **flatten_dict(read)})
