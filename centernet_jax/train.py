@@ -158,7 +158,7 @@ def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
     each computes its part of the batch, and XLA sums over all of them, batch normalisation's statistics included: the
     result is that of one device. With several processes each gives its part of the batch.
     Metrics: the three losses and their sum (means over the batch), the norm of all gradients together before clipping,
-    and the learning rate of this step.
+    and the learning rate of this step. Raises ValueError for any other batch, before anything changes.
     """
     check_batch(batch, host_values, state.model.num_classes)
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((state, dict(batch)))):

@@ -113,7 +113,7 @@ def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
 
     batch: {"image": uint8 RGB [B, H, W, 3], "objects": [B, N, 6] in pixels}, tensors or numpy arrays.
     Metrics: the three losses and their sum (means over the batch), the norm of all gradients together before clipping,
-    and the learning rate of this step.
+    and the learning rate of this step. Raises ValueError for any other batch, before anything changes.
     """
     check_batch(batch, host_values, state.model.num_classes)
     losses = mean_loss_and_gradients(state, batch)
