@@ -126,7 +126,10 @@ class Detector:
     def of(
         cls, state: TrainState, config: ModelConfig, flip_test: bool = False, precision: Precision = "float32"
     ) -> "Detector":
-        """The detector that a training state amounts to: a copy of the moving average of its weights."""
+        """The detector that a training state amounts to: a copy of the moving average of its weights.
+
+        Raises ValueError for a state of another number of classes."""
+        check_class_count(config, state.model.num_classes)
         # A copy, because the next step uses the state's memory.
         copy = jax.tree.map(lambda array: jnp.array(array.addressable_data(0)), state.ema)
         variables = replicate(copy, local_devices_of(state.ema))

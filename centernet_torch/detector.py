@@ -101,7 +101,10 @@ class Detector:
     def of(
         cls, state: TrainState, config: ModelConfig, flip_test: bool = False, precision: Precision = "float32"
     ) -> "Detector":
-        """The detector that a training state amounts to: a copy of the moving average of its weights."""
+        """The detector that a training state amounts to: a copy of the moving average of its weights.
+
+        Raises ValueError for a state of another number of classes."""
+        check_class_count(config, state.model.num_classes)
         weight = next(state.model.parameters())
         model = create_model(config, points_to_objects_kwargs=COCO_DECODING).to(weight.device, weight.dtype)
         model.load_state_dict(state.ema)

@@ -40,8 +40,9 @@ def create_model(
 ) -> CenterNet:
     """The network that `config` describes, on a device of that kind; by default of the best kind there is.
 
-    `remat` is the trunk's; `points_to_objects_kwargs` is `CenterNet`'s.
+    `remat` is the trunk's; `points_to_objects_kwargs` is `CenterNet`'s. Raises ValueError if there is no such device.
     """
+    require_device(device)
     model = CenterNet(
         head_kwargs=config.head_kwargs,
         points_to_objects_kwargs=points_to_objects_kwargs,
@@ -64,7 +65,6 @@ def create_state(
     no such device, and for a file that does not fit.
     """
     require_seed(seed)
-    require_device(device)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = create_model(config, recipe.remat, device=device)

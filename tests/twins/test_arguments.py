@@ -252,6 +252,11 @@ def test_seeds_that_the_backends_would_confuse_are_refused(twin, seed):
         twin.package.create_state(ModelConfig(("a",), (32, 32)), Recipe(total_steps=1), seed)
 
 
+def test_other_devices_are_refused(twin):
+    with pytest.raises(ValueError, match="device must be one of cpu, gpu, not 'cuda'"):
+        twin.package.create_state(ModelConfig(("a",), (32, 32)), Recipe(total_steps=1), device="cuda")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -6,6 +6,7 @@ import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -20,6 +21,7 @@ from centernet_data.contract.weights_file import read_model_file, write_model_fi
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 CONFIG = ModelConfig(("a", "b"), (32, 32), depth=18, hidden_channels=(8, 8), out_channels=8, head_channels=8)
+THREE = replace(CONFIG, classes=("a", "b", "c"))
 IMAGES = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3), np.uint8)  # enough for JAX to keep transforms
 
 
@@ -147,7 +149,13 @@ def test_other_options_are_refused(as_users_call, twin, model, options, message)
 
 def test_a_model_of_other_classes_than_the_configuration_names_is_refused(used):
     with pytest.raises(ValueError, match=r"the model has 2 classes, but config\.classes names 3"):
-        replace(used[0], config=replace(CONFIG, classes=("a", "b", "c")))
+        replace(used[0], config=THREE)
+
+
+def test_a_state_of_other_classes_than_the_configuration_names_is_refused(as_users_call, twin):
+    state = SimpleNamespace(model=SimpleNamespace(num_classes=2))
+    with pytest.raises(ValueError, match=r"the model has 2 classes, but config\.classes names 3"):
+        twin.package.Detector.of(state, THREE)
 
 
 def folder(path, model):
