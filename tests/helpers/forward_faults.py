@@ -20,7 +20,7 @@ FORWARD_FAULTS = [
         "to_torch",
         "value.transpose(TO_TORCH)",
         "value.transpose(3, 2, 1, 0)",
-        "stem",
+        "pretrained trunk",
     ),
     Fault("epsilon 1e-3", JAX + "cpu.normalization", "_normalize", "EPSILON", "1e-3", "stem"),
     Fault("no ReLU in the block", TORCH + "backbone", "BasicBlock.forward", "F.relu(self.bn1", "(self.bn1", "layer1"),

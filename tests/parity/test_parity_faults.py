@@ -1,17 +1,18 @@
 """A suite that cannot fail proves nothing: every planted fault must be caught, at the stage where it sits.
 
-In the quick half, the comparison of its own stage catches each fault in torch. In the slow half, every fault goes
-through the whole comparison, where no earlier stage may differ. A fault in JAX costs compilations, so those are slow.
+The comparison of its own stage catches each fault in torch, and each in the further settings. In the slow half, the
+others also go through the whole comparison, where no earlier stage may differ. A fault in JAX costs compilations, and
+so do those that show in a network of their own: these are slow.
 """
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
-from helpers.faults import TORCH, planted
+from helpers.faults import JAX, TORCH, planted
 from helpers.forward_faults import FORWARD_FAULTS
 from helpers.parity_cases import RECIPE, SMALL, batch
 from helpers.settings_faults import SETTINGS_FAULTS
@@ -24,7 +25,8 @@ from parity.numerics import numerics
 from parity.pair import Pair, same_weights
 from parity.training import compare_learning_rates, compare_trained, train
 
-FAULTS = FORWARD_FAULTS + TRAINING_FAULTS + SETTINGS_FAULTS
+OF_A_RUN = FORWARD_FAULTS + TRAINING_FAULTS
+FAULTS = OF_A_RUN + SETTINGS_FAULTS
 PICTURES = [np.random.default_rng(i).integers(0, 256, (50 + 9 * i, 80, 3), np.uint8) for i in range(2)]
 EXACT = BOUNDS["float64"]
 
@@ -100,13 +102,21 @@ COMPARISONS = {
     "step 1: .*": lambda pairs, dtype: compare_first_step(dtype),
     "flip test|peaks|boxes": lambda pairs, dtype: made_up.compare_decoding(SMALL.image_size, len(SMALL.classes), dtype),
     "detections: .*": lambda pairs, dtype: compare_detections(pairs.trained, PICTURES, EXACT.forward),
+    "(resumed|drops|detections with|heatmaps with|frozen).*": lambda pairs, dtype: settings.compare_settings(
+        pairs.small, EXACT
+    ),
+    "bfloat16: .*": lambda pairs, dtype: settings.compare_bfloat16(pairs.small),
 }
-SLOW = "detections with .*|heatmaps with .*|resumed .*|drops: .*|frozen trunk: .*|bfloat16: .*"  # they compile much
+COMPILES = "resumed|drops|detections with|heatmaps with|frozen|bfloat16"  # a network of its own
 
 
-def is_quick(fault) -> bool:
-    compiles = re.fullmatch(SLOW, fault.stage) or (fault.dtype == "float32" and fault.stage.startswith("step"))
-    return fault.module.startswith(TORCH) and not compiles
+def speed(fault) -> Any:
+    """The mark of the faults that are slow."""
+    compiles = re.match(COMPILES, fault.stage) or (fault.dtype == "float32" and fault.stage.startswith("step"))
+    return pytest.mark.slow if compiles or fault.module.startswith(JAX) else ()
+
+
+BY_THEIR_OWN = [fault for fault in FAULTS if fault.module.startswith(TORCH) or fault in SETTINGS_FAULTS]
 
 
 def differences_of(fault, pairs) -> Iterator:
@@ -116,7 +126,7 @@ def differences_of(fault, pairs) -> Iterator:
 
 @pytest.mark.parametrize(
     "fault",
-    list(filter(is_quick, FAULTS)),
+    [pytest.param(fault, marks=speed(fault)) for fault in BY_THEIR_OWN],
     ids=lambda fault: fault.name,
 )
 def test_the_comparison_of_its_own_stage_catches_a_fault(fault, pairs):
@@ -132,10 +142,10 @@ def assert_caught(fault, differences):
 
 # Those of torch together: after each of JAX's, JAX compiles everything again.
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", sorted(FAULTS, key=lambda fault: fault.module), ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", sorted(OF_A_RUN, key=lambda fault: fault.module), ids=lambda fault: fault.name)
 def test_the_first_stage_that_differs_is_that_of_the_fault(fault):
-    with numerics(fault.dtype), planted(fault):
-        assert_caught(fault, differences(fault.dtype))
+    with numerics("float64"), planted(fault):
+        assert_caught(fault, differences())
 
 
 def test_there_are_enough_faults():
