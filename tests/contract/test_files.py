@@ -126,6 +126,17 @@ def test_a_folder_that_another_process_makes_meanwhile_is_not_replaced(tmp_path,
     assert not (path / "ours").exists()
 
 
+def fail_in_inner_file(path):
+    with folder_written_beside(path) as beside:
+        (beside / "none" / "inner.txt").write_text("lost")
+
+
+def test_an_error_names_the_place_and_not_the_temporary_one(tmp_path):
+    with pytest.raises(FileNotFoundError) as error:
+        fail_in_inner_file(tmp_path / "data")
+    assert error.value.filename == str(tmp_path / "data/none/inner.txt")
+
+
 def test_only_what_is_unfinished_is_removed(tmp_path):
     with suppress(OSError), written_beside(tmp_path / "a.png") as beside:
         beside.touch()

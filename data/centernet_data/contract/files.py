@@ -25,7 +25,7 @@ def written_beside(path: Path) -> Iterator[Path]:
     on failure."""
     beside = temporary_beside(path)
     try:
-        with naming(path):
+        with naming(path, beside):
             yield beside
             beside.replace(path)
     finally:
@@ -33,15 +33,17 @@ def written_beside(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Puts the file's name into an OSError from writing it: that of a full disk has none, others the temporary one."""
+def naming(path: Path, beside: Path | None = None) -> Iterator[None]:
+    """Puts `path` into an OSError that names no file, as that of a full disk, or one that names the temporary
+    `beside`."""
     try:
         yield
     except OSError as error:
         named = error.filename
-        if error.errno is None or not (named is None or UNFINISHED.fullmatch(Path(str(named)).name)):
+        if error.errno is None or not (named is None or (beside is not None and str(named).startswith(str(beside)))):
             raise
-        raise OSError(error.errno, error.strerror, str(path)) from error
+        name = str(path) if named is None else str(named).replace(str(beside), str(path), 1)
+        raise OSError(error.errno, error.strerror, name) from error
 
 
 def is_taken(path: Path) -> bool:
@@ -68,8 +70,9 @@ def folder_written_beside(path: Path, overwrite: bool = False) -> Iterator[Path]
             raise ValueError(f"{path}: already exists; choose another")
         beside.mkdir()
         try:
-            yield beside
-            _put_in_place(beside, path, older, overwrite)
+            with naming(path, beside):
+                yield beside
+                _put_in_place(beside, path, older, overwrite)
         finally:
             if older.exists() and not path.exists():
                 older.rename(path)
@@ -82,8 +85,7 @@ def _put_in_place(beside: Path, path: Path, older: Path, overwrite: bool) -> Non
         if not overwrite:
             raise ValueError(f"{path}: another process has made it meanwhile; choose another")
         path.rename(older)
-    with naming(path):
-        beside.rename(path)
+    beside.rename(path)
 
 
 @contextmanager
