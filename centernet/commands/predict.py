@@ -51,6 +51,6 @@ class Predict:
         from centernet.commands.predict_work import find, write_detections
 
         jobs = find(self.pictures, self.recursive, self.out, self.overwrite)
-        detector = open_backend(self.backend).load(self.model, self.flip_test, self.precision, self.device)
         with only_writer(self.out):
+            detector = open_backend(self.backend).load(self.model, self.flip_test, self.precision, self.device)
             return write_detections(jobs, detector, self.min_confidence, self.out)

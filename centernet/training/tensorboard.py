@@ -10,6 +10,7 @@ from types import ModuleType
 from PIL import Image
 
 from centernet_data.contract.files import naming
+from centernet_data.contract.messages import in_utf8
 from centernet_data.contract.recipe import LOSSES
 
 GROUPS = {
@@ -54,7 +55,8 @@ class EventFile:
     def add_numbers(self, line: dict) -> None:
         """Adds a line of metrics.jsonl, of training or of an evaluation, without what is None in it."""
         value = self._library.proto.summary_pb2.Summary.Value
-        self._add_summary(line["step"], *(value(tag=tag, simple_value=number) for tag, number in _numbers(line)))
+        named = ((in_utf8(tag), number) for tag, number in _numbers(line))
+        self._add_summary(line["step"], *(value(tag=tag, simple_value=number) for tag, number in named))
 
     def add_picture(self, step: int, picture: Image.Image) -> None:
         """Adds a page of predictions, as JPEG: the checksum is computed in Python, and for a PNG that takes seconds."""
