@@ -72,10 +72,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     never_fail_for_a_character()
     warnings.filterwarnings("ignore", r"Image size \(")  # Pillow's, of a large picture; another one names the file
     arguments = sys.argv[1:] if arguments is None else arguments
-    if list(arguments) == ["--version"]:
-        print(__version__)
-        return 0
     try:
+        if list(arguments) == ["--version"]:
+            print(__version__, flush=True)
+            return 0
         return parse(arguments).run()
     except (ValueError, OSError) as error:
         complain(str(error))

@@ -1,9 +1,11 @@
 """What is shown in the terminal: text of users as it is, whatever characters the terminal has, and never as markup."""
 
 import io
+import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -18,9 +20,16 @@ def never_fail_for_a_character() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def plain_console(quiet: bool = False, width: int | None = None) -> Console:
+class PlainConsole(Console):
     """A console that prints every string as it is; what shall have a style is given as rich's `Text`."""
-    return Console(quiet=quiet, width=width, markup=False, emoji=False, highlight=False)
+
+    def __init__(self, quiet: bool = False, width: int | None = None):
+        super().__init__(quiet=quiet, width=width, markup=False, emoji=False, highlight=False)
+
+    def on_broken_pipe(self) -> None:
+        """Goes on in silence where rich would end the program."""
+        self.quiet = True
+        _drop_stdout()
 
 
 def number_table(first: str, *others: str, no_wrap: bool = False) -> Table:
@@ -33,6 +42,20 @@ def number_table(first: str, *others: str, no_wrap: bool = False) -> Table:
     for name in others:
         table.add_column(name, justify="right", no_wrap=no_wrap)
     return table
+
+
+def say(text: str) -> None:
+    """Prints a line on stdout; what cannot be printed there, because its reader has left or its disk is full, is not
+    worth the work that it tells of."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        _drop_stdout()
+
+
+def _drop_stdout() -> None:
+    with suppress(OSError), Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def complain(text: str) -> None:

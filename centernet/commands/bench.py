@@ -6,7 +6,7 @@ from typing import Annotated, Literal, get_args
 import tyro
 
 from centernet.options import Integers, OutputFile, Overwrite
-from centernet.terminal import plain_console
+from centernet.terminal import PlainConsole
 from centernet_data.contract.authors import require_writable
 from centernet_data.contract.checks import refuse
 from centernet_data.contract.files import write_json
@@ -74,7 +74,7 @@ class Bench:
             from parity.bench.result import Results, shares
             from parity.bench.task import Task
         measure.prepare(self.device, self.dtype)
-        console, about, results = plain_console(), machine(self.device), Results()
+        console, about, results = PlainConsole(), machine(self.device), Results()
         network = (self.classes, self.objects, self.depth, self.dtype, self.device)
         tasks = [Task(batch, (side, side), *network) for side in self.image_sizes for batch in self.batch_sizes]
         report.print_head(tasks[0], self.rounds, about, console)

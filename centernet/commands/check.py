@@ -11,7 +11,7 @@ from centernet.options import (
     height_and_width,
     require_image_size,
 )
-from centernet.terminal import Failures, plain_console
+from centernet.terminal import Failures, PlainConsole
 from centernet_data.contract.authors import require_writable
 from centernet_data.contract.checks import refuse, require
 from centernet_data.contract.files import write_json
@@ -59,7 +59,7 @@ class Check:
 
         for path, option in ((self.out, "--out"), (self.json, "--json")):
             require_writable(path, AUTHOR, self.overwrite, option)
-        console, hw, failures = plain_console(), height_and_width(self.image_size), Failures()
+        console, hw, failures = PlainConsole(), height_and_width(self.image_size), Failures()
         audited = audit(self.data, hw, self.resize, report.progress_on(console))
         report.print_report(audited, hw, self.resize, console)
         with failures.said():

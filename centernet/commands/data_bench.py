@@ -15,7 +15,7 @@ from centernet.options import (
     height_and_width,
     require_image_size,
 )
-from centernet.terminal import number_table, plain_console
+from centernet.terminal import PlainConsole, number_table
 from centernet_data.contract.augmentation import Augmentation
 from centernet_data.contract.authors import require_writable
 from centernet_data.contract.checks import refuse
@@ -59,7 +59,7 @@ class DataBench:
         dataset, hw = open_dataset(self.data, self.split), height_and_width(self.image_size)
         require_pictures(self.data, self.split, dataset)
         batches = Batches(dataset, self.batch_size, hw, "letterbox", Augmentation(), seed=0)
-        console = plain_console()
+        console = PlainConsole()
         console.print(
             f"{self.data}: {len(dataset)} pictures; {hw[0]} x {hw[1]}, batches of {self.batch_size}, "
             f"full augmentation; {os.cpu_count()} CPU cores",

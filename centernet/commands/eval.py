@@ -6,6 +6,7 @@ from typing import Annotated
 import tyro
 
 from centernet.options import BackendName, ModelFile, OutputFile, Overwrite
+from centernet.terminal import say
 from centernet_data.contract.authors import require_writable
 from centernet_data.contract.files import write_json
 from centernet_data.contract.precision import Device, Precision
@@ -42,7 +43,7 @@ class Eval:
         detector = open_backend(self.backend).load(self.model, self.flip_test, self.precision, self.device)
         dataset = open_for_model(self.data, self.split, detector.config.classes, self.model)
         results = evaluate(lambda pictures: detector(pictures, 0.0), dataset)
-        print(report(results))
+        say(report(results))
         if self.json:
             write_json(self.json, without_nan(results), "centernet eval")
         return 0

@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 
 from centernet.options import OutputFile, Overwrite
-from centernet.terminal import plain_console
+from centernet.terminal import PlainConsole
 from centernet_data.contract.authors import require_writable
 from centernet_data.contract.checks import refuse, require
 from centernet_data.contract.files import write_json
@@ -53,7 +53,7 @@ class Parity:
             from parity.numerics import numerics
         with numerics(self.dtype, self.device):
             found = check(self.model, self.data, self.split, self.dtype, self.steps, self.device)
-        report.print_table(found, plain_console())
+        report.print_table(found, PlainConsole())
         if self.json:
             write_json(self.json, report.as_json(asdict(self), found), "centernet parity")
         return int(not all(one.agrees for one in found))

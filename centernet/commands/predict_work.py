@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from centernet.backends import Detector
-from centernet.terminal import Failures, complain
+from centernet.terminal import Failures, complain, say
 from centernet_data.contract.authors import is_written_by, require_replaceable
 from centernet_data.contract.boxes import cyxhw_to_xywh
 from centernet_data.contract.files import write_text
@@ -33,7 +33,7 @@ class Job(NamedTuple):
 
 
 def find(paths: Sequence[Path], recursive: bool, out: Path, overwrite: bool) -> list[Job]:
-    """The pictures at `paths` and where they go; prints what is left out.
+    """The pictures at `paths` and where they go; says what is left out.
 
     Raises ValueError if there is none, or if a file of the user would be replaced and `overwrite` is not set.
     """
@@ -48,7 +48,7 @@ def find(paths: Sequence[Path], recursive: bool, out: Path, overwrite: bool) -> 
         if os.path.lexists(folder) and not folder.is_dir():
             raise ValueError(f"{folder}: a file, not a folder; choose another --out")
     for note in pictures.notes:
-        print(note)
+        say(note)
     return jobs
 
 
@@ -62,7 +62,7 @@ def write_detections(jobs: Sequence[Job], detector: Detector, min_confidence: fl
             (objects,) = detector([picture], min_confidence)
             records += detection_records(str(job.path), objects, detector.config.classes)
             looked_at += 1
-            print(f"{job.path}: {len(objects)} found")
+            say(f"{job.path}: {len(objects)} found")
             job.target.parent.mkdir(parents=True, exist_ok=True)
             write_picture(job.target, draw_objects(picture, objects, detector.config.classes), AUTHOR)
     if not looked_at:
@@ -71,9 +71,9 @@ def write_detections(jobs: Sequence[Job], detector: Detector, min_confidence: fl
         return 2
     with failures.said():
         write_text(out / RECORDS, json.dumps(records, indent=1) + "\n")
-        print(f"the drawn pictures and {RECORDS} are in {out}")
+        say(f"the drawn pictures and {RECORDS} are in {out}")
     if failures.count:
-        print(f"{looked_at} of {len(jobs)} pictures were looked at; {failures.count} failures are named above")
+        say(f"{looked_at} of {len(jobs)} pictures were looked at; {failures.count} failures are named above")
     return int(failures.count > 0)
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import tyro
 from rich.table import Table
 
-from centernet.terminal import number_table, plain_console
+from centernet.terminal import PlainConsole, number_table
 from centernet.training.resume import FREE, flattened
 from centernet.training.run_folder import RunFolder
 
@@ -54,10 +54,10 @@ class Runs:
     def run(self) -> int:
         """Prints the table. Raises ValueError for a folder without a run, or a damaged file in one."""
         runs = [read_run(path) for folder in self.folders for path in find_runs(folder)]
-        console = plain_console()
+        console = PlainConsole()
         table = table_of(runs)
         # Not squeezed into a narrower terminal: a file or a pager can show the whole table.
-        console.width = max(console.width, plain_console(width=10_000).measure(table).maximum)
+        console.width = max(console.width, PlainConsole(width=10_000).measure(table).maximum)
         console.print(table, soft_wrap=True)
         return 0
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from centernet.backends import Backend
-from centernet.terminal import plain_console
+from centernet.terminal import PlainConsole
 from centernet.training.run_folder import RunFolder
 from centernet.training.settings import Settings
 from centernet.training.tensorboard import import_tensorboardx
@@ -69,7 +69,7 @@ def make_plan(settings: Settings, backend: Backend, shard: tuple[int, int] = (0,
 
     Raises ValueError for bad settings or data; what is in the pictures' files is not checked yet.
     """
-    console, folder = plain_console(quiet=shard[0] != 0), RunFolder(settings.run_folder)
+    console, folder = PlainConsole(quiet=shard[0] != 0), RunFolder(settings.run_folder)
     if settings.resume:
         folder.require_resumable(settings.as_toml())
     elif shard[0] == 0:

@@ -1,7 +1,9 @@
 """One picture, or one file, that fails does not cost the others; the status is then 1."""
 
 import errno
+import io
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -69,6 +71,19 @@ def test_without_a_single_picture_nothing_is_written(tmp_path, capfd):
     assert "b.heic: not an image file, or its header is damaged; HEIC is not decoded here: convert it" in said
     assert "none of the 2 pictures could be looked at; nothing was written" in said
     assert not (tmp_path / "drawn").exists()
+
+
+class LeftByItsReader(io.StringIO):
+    def write(self, text):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+
+def test_a_reader_that_leaves_does_not_cost_the_results(tmp_path, monkeypatch):
+    for name in ("a.png", "b.png"):
+        save(tmp_path / name)
+    monkeypatch.setattr(sys, "stdout", LeftByItsReader())
+    assert run("predict", "m", tmp_path, "--out", tmp_path / "drawn") == 0
+    assert files_and_names(tmp_path / "drawn") == (["a.png", "b.png", "detections.json"], ["a.png", "b.png"])
 
 
 @pytest.mark.parametrize("fails", ["save_curves", "write_picture"])

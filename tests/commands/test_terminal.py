@@ -13,7 +13,7 @@ from rich.text import Text
 from centernet import __version__
 from centernet.cli import main
 from centernet.commands.check_report import progress_on
-from centernet.terminal import number_table, plain_console
+from centernet.terminal import PlainConsole, number_table
 from centernet.training.run_folder import FILES
 from helpers import small_data
 from helpers.fake_backend import fake_backend  # noqa: F401 (a fixture)
@@ -72,7 +72,7 @@ def test_files_of_any_name_are_looked_at(terminal, tmp_path):
 
 def test_a_console_shows_text_as_it_is(capsys):
     text = "[b]a[/b] [/c] :smile: 1"
-    console, table = plain_console(width=200), number_table(text, text)
+    console, table = PlainConsole(width=200), number_table(text, text)
     table.add_row(text, text)
     console.print(text)
     console.print(table)
@@ -83,7 +83,7 @@ def test_a_console_shows_text_as_it_is(capsys):
 def test_a_splits_name_is_no_markup_in_the_progress_bar(monkeypatch, capsys):
     for name, value in (("TERM", "xterm"), ("FORCE_COLOR", "1")):
         monkeypatch.setenv(name, value)
-    assert list(progress_on(plain_console(width=200))(iter([1, 2]), "[/bold]", 2)) == [1, 2]
+    assert list(progress_on(PlainConsole(width=200))(iter([1, 2]), "[/bold]", 2)) == [1, 2]
     assert "opening the pictures of [[/bold]]" in capsys.readouterr().out
 
 
@@ -98,3 +98,15 @@ def test_a_label_that_no_font_has_is_drawn_all_the_same(label):
 def test_the_version_is_printed(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"{__version__}\n"
+
+
+def test_a_reader_that_leaves_does_not_end_the_program(monkeypatch):
+    class LeftByItsReader(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stdout", LeftByItsReader())
+    console = PlainConsole()
+    console.print("one")
+    console.print("two")
+    assert console.quiet
