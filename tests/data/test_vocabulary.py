@@ -126,6 +126,7 @@ def test_no_remedy_where_no_class_is_shared(folder):
         (".", "it is a folder that holds .*data.toml, .*voc.toml"),
         ("images", "it is a folder: give the TOML file"),
         ("data.yaml", "a YAML file, such as YOLO's, is not read: convert"),
+        ("one/Annotations/p.xml", "an XML file, as Pascal VOC's layout has for each picture"),
         ("data", "; there is .*data.toml$"),
     ],
 )  # fmt: skip

@@ -147,6 +147,11 @@ def test_classes_that_look_alike_are_said(tmp_path):
     assert [remark.kind for remark in errors.remarks] == ["class names alike"]
 
 
+def test_blanks_around_a_misspelt_class_are_seen(tmp_path):
+    with pytest.raises(ValueError, match=r"no such class: 'red '; there are: red, blue$"):
+        read_coco(*write(tmp_path, GOOD), ["red "])
+
+
 def test_words_are_read_by_the_same_rules(tmp_path):
     word = {"class": "others", "legibility": "legible", "image_id": 0.0, "bbox": [1, 2, 30, 40], "area": None}
     image = {"file_name": "sub\\b c.png", "width": 64.0, "height": 48, "set": "train"}

@@ -100,9 +100,14 @@ def chosen_classes(
     if unknown := set(wanted).difference(available):
         names = [*available, *(name for name in known() if name not in set(available))]
         if unknown := [name for name in wanted if name in unknown.difference(names)]:
-            there_are = f"there are: {listed(names)}" if names else "there are no classes"
-            raise ValueError(f"{where}: no such class: {listed(unknown)}; {there_are}")
+            there_are = f"there are: {_with_blanks(names)}" if names else "there are no classes"
+            raise ValueError(f"{where}: no such class: {_with_blanks(unknown)}; {there_are}")
     return tuple(wanted)
+
+
+def _with_blanks(names: Sequence[str]) -> str:
+    """The names, with quotes where blanks around one would not be seen."""
+    return listed([name if name == name.strip() != "" else repr(name) for name in names])
 
 
 def side_in_pixels(value: float, name: str, error: Callable[[str], ValueError]) -> int:

@@ -114,10 +114,14 @@ def _instead_of(path: Path) -> str:
     """What to give instead of something that is no TOML file, as the end of a sentence; empty if that is unknown."""
     if path.is_dir():
         return _instead_of_folder(path)
-    suffix = path.suffix.lower()
-    if path.is_file() and suffix == ".json":
+    begin = _beginning(path, 99).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] if path.is_file() else b""
+    if begin == b"{":
         return _to_write(path.with_suffix(".toml"), *_json_lines(path.parent, path))
-    if path.is_file() and suffix in (".yaml", ".yml"):
+    if begin == b"<":
+        return (
+            "; an XML file, as Pascal VOC's layout has for each picture: give the TOML file that describes the data set"
+        )
+    if begin and path.suffix.lower() in (".yaml", ".yml"):
         return (
             "; a YAML file, such as YOLO's, is not read: convert the data set to COCO's format or Pascal VOC's layout"
         )
@@ -141,13 +145,17 @@ def _instead_of_folder(folder: Path) -> str:
 
 def _json_lines(folder: Path, annotations: Path) -> tuple[str, dict[str, str]]:
     """The format of an annotation file, and its section in a TOML file in `folder`."""
-    with annotations.open("rb") as file:
-        is_text = b'"imgs"' in file.read(1 << 20)
+    is_text = b'"imgs"' in _beginning(annotations, 1 << 20)
     names = (annotations.stem, annotations.stem.removeprefix("instances_"), "images", "JPEGImages")
     beside = annotations.relative_to(folder).parent.as_posix()
     images = next((name for name in names if (folder / name).is_dir()), beside)
     section = {"images": images, "annotations": annotations.relative_to(folder).as_posix()}
     return ("cocotext", {**section, "split": "train"}) if is_text else ("coco", section)
+
+
+def _beginning(path: Path, count: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(count)
 
 
 def _to_write(path: Path, kind: str, section: dict[str, str]) -> str:
