@@ -61,6 +61,8 @@ def test_levels_that_use_few_of_16_bits_are_said(tmp_path, bits, factor):
     assert notes[0].startswith("pictures of 16-bit grey that are dark: 1; the first: a.png: ")
     with pytest.warns(UserWarning, match=r"a\.png: its 16-bit levels end"):
         read_picture(tmp_path / "images/a.png")
+    with pytest.raises(ValueError, match=r"^.*a\.png: the picture cannot be decoded: .*its 16-bit levels end"):
+        read_picture(tmp_path / "images/a.png")
 
 
 @pytest.mark.parametrize("level", [0, 65535])

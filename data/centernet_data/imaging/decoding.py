@@ -40,7 +40,8 @@ def read_picture(path: str | Path, reduction: int = 1) -> UInt8[np.ndarray, "h w
     """
     content = picture_content(path)
     if wrong := dark_levels(content):
-        warnings.warn(f"{path}: {wrong}", stacklevel=2)
+        with _one_line_errors(path):  # where warnings are errors
+            warnings.warn(f"{path}: {wrong}", stacklevel=2)
     return decode_picture(content, path, reduction)
 
 
