@@ -10,8 +10,9 @@ from pathlib import Path
 import tomli_w
 
 from centernet.training.resume import require_same_settings
-from centernet_data.contract.files import UNFINISHED, naming, read_text, remove, remove_unfinished, write_text
+from centernet_data.contract.files import UNFINISHED, naming, remove, remove_unfinished, write_text
 from centernet_data.contract.messages import listed
+from centernet_data.contract.text_files import read_text
 
 FILES = (
     "model.safetensors", "checkpoints", "config.toml", "metrics.jsonl", "curves.png", "predictions.png", "tensorboard"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from centernet_data.contract.files import read_text
 from centernet_data.contract.messages import listed
+from centernet_data.contract.text_files import read_text
 
 _SECTION_KEYS = {
     "coco": ("images", "annotations"),

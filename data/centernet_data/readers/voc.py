@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from unicodedata import normalize
 
-from centernet_data.contract.files import read_lines
 from centernet_data.contract.messages import duplicates, listed
+from centernet_data.contract.text_files import read_lines
 from centernet_data.dataset import AnnotatedBox, AnnotatedPicture, PictureDataset
 from centernet_data.imaging.decoding import picture_content, upright_size
 from centernet_data.imaging.finding import PICTURE_SUFFIXES

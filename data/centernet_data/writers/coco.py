@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 import tomli_w
 
-from centernet_data.contract.files import folder_written_beside, read_lines
+from centernet_data.contract.files import folder_written_beside
 from centernet_data.contract.messages import duplicates, listed
+from centernet_data.contract.text_files import read_lines
 from centernet_data.dataset import Dataset, Sample, coco_annotations
 from centernet_data.imaging.decoding import picture_content, picture_suffix
 from centernet_data.imaging.encoding import write_picture
