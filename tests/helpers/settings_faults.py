@@ -13,10 +13,10 @@ SETTINGS_FAULTS = [
     ),
     Fault(
         "kernels of the head from a uniform distribution of the same spread",
-        TORCH + "head",
-        "Branch.__init__",
-        "normal_(self.conv2.weight, std=OUTPUT_STD)",
-        "uniform_(self.conv2.weight, -(3**0.5) * OUTPUT_STD, 3**0.5 * OUTPUT_STD)",
+        JAX + "head",
+        "Branch.setup",
+        "nn.initializers.normal(OUTPUT_STD)",
+        'nn.initializers.variance_scaling(OUTPUT_STD**2 * self.hidden_channels, "fan_in", "uniform")',
         "fresh head",
     ),
     Fault(
