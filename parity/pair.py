@@ -48,7 +48,9 @@ class Pair(NamedTuple):
 
     def with_dtype(self, dtype: DType) -> "Pair":
         """The same weights in another precision."""
-        return same_weights(self._replace(jax=cast(self.jax, dtype)))
+        state = cast(self.jax, dtype)
+        step = jnp.asarray(int(state.step))  # JAX's integers are wider in x64 mode
+        return same_weights(self._replace(jax=on_one_device(state.replace(step=step))))
 
     @classmethod
     def load(cls, path: str | Path, recipe: Recipe, dtype: DType = "float32", device: Device = "cpu") -> "Pair":
