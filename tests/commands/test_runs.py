@@ -102,3 +102,11 @@ def test_names_with_brackets_are_printed_unchanged(tmp_path, capsys):
     assert tomli_w.dumps({"data": "[b]x.toml"}) in (a / "config.toml").read_text()
     assert main(["runs", str(a), str(b)]) == 0
     assert table(capsys)[str(a)]["data"] == "[b]x.toml"
+
+
+def test_settings_and_metrics_may_begin_with_a_byte_order_mark(tmp_path, capsys):
+    run = make_run(tmp_path / "a")
+    for name in ("config.toml", "metrics.jsonl"):
+        (run / name).write_text("\ufeff" + (run / name).read_text(), encoding="utf-8")
+    assert main(["runs", str(run)]) == 0
+    assert table(capsys)[str(run)]["steps"] == "3"

@@ -9,6 +9,7 @@ from PIL import Image
 
 from centernet.cli import main
 from centernet_data.source import open_dataset, open_train_and_val, split_names
+from centernet_data.writers.coco import read_ids
 from helpers.coco import box, coco, write_json
 from helpers.datasets import Plain, grey
 from helpers.json_changes import change_json
@@ -192,3 +193,8 @@ def test_tiny_coco_is_what_its_list_of_ids_cuts_out(tiny_coco, tmp_path):
     assert cut(tmp_path / "data.toml", tmp_path / "tiny", "--ids", IDS) == 0
     assert read(tmp_path / "tiny") == content
     assert files(tmp_path / "tiny/images") == files(tiny_coco / "images")
+
+
+def test_a_list_of_ids_may_begin_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "ids.txt").write_text("\ufeff21\n7\n", encoding="utf-8")
+    assert read_ids(tmp_path / "ids.txt") == ["21", "7"]
