@@ -20,8 +20,8 @@ from parity.stages import Tensors, nhwc
 
 GRID = (48, 64)  # cells; large enough that every mode draws peaks of several widths
 NUM_CLASSES = 3
-# Within the clamp of the losses to [1e-4, 1 - 1e-4], and beyond it.
-PROBABILITIES = (0, 1e-6, 9e-5, 2e-4, 1e-3, 5e-3, 0.02, 0.3, 0.7, 0.98, 0.995, 0.999, 0.9998, 0.99991, 1)
+# Within the clamp of the losses to [1e-4, 1 - 1e-4], at its bounds, and beyond it.
+PROBABILITIES = (0, 9e-5, 1e-4, 2e-4, 1e-3, 5e-3, 0.02, 0.3, 0.7, 0.98, 0.995, 0.999, 0.9998, 1 - 1e-4, 0.99991, 1)
 
 
 def made_up_objects(images: int, hw: tuple[int, int], dtype: str, count: int = 20) -> np.ndarray:
