@@ -1,6 +1,7 @@
 """COCO files as other programs write them: what loses nothing is read, the rest is refused by record."""
 
 import json
+import os
 from functools import partial
 
 import numpy as np
@@ -81,7 +82,8 @@ def test_marked_objects_are_ignored_and_counted(tmp_path, key):
         (changed(["images", 0, "width"], True), "image 0: 'width' should be a whole number, but is True"),
         (changed(["images", 0, "width"], "64"), "image 0: 'width' should be a whole number, but is '64'"),
         (changed(["categories", 0, "name"], "re\ud800d"), "category 0: 'name' is no text: it has half of a character"),
-        (changed(["images", 0, "file_name"], "a\udcff.png"), "image 0: 'file_name' is no text"),
+        (changed(["images", 0, "file_name"], "a\ud800.png"), "image 0: 'file_name' is no text"),
+        (changed(["images", 0, "file_name"], "a\udcff.png"), "missing"),
         (json.dumps(GOOD)[:-1] + ', "annotations": []}', "an object has two values for 'annotations'"),
         (
             changed(["images", 0, "file_name"], "images/a.png"),
@@ -119,6 +121,13 @@ def test_one_picture_listed_twice_is_said(tmp_path):
     content = changed(["images"], [GOOD["images"][0], {**GOOD["images"][0], "id": 5}])
     (note,) = read_coco(*write(tmp_path, content)).notes
     assert note == "pictures listed more than once, each time with a part of the objects: 1"
+
+
+def test_the_name_of_a_file_that_is_not_utf8(tmp_path):
+    name = os.fsdecode(b"Stra\xdfe.png")
+    images, boxes = write(tmp_path, changed(["images", 0, "file_name"], name))
+    (images / "a.png").rename(images / name)
+    assert read_coco(images, boxes).picture(0).shape == (48, 64, 3)
 
 
 def test_an_absolute_name(tmp_path):

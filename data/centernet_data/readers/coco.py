@@ -9,7 +9,16 @@ from centernet_data.contract.messages import listed, shown
 from centernet_data.dataset import AnnotatedBox, AnnotatedPicture, PictureDataset
 from centernet_data.readers.annotations import CROWD, Known, chosen_classes, dataset_of
 from centernet_data.readers.errors import RAISE, ErrorPolicy
-from centernet_data.readers.json_records import ID, Record, area, box_corners, not_among, picture_size, read_json
+from centernet_data.readers.json_records import (
+    ID,
+    Record,
+    area,
+    box_corners,
+    file_name,
+    not_among,
+    picture_size,
+    read_json,
+)
 from centernet_data.readers.named_files import picture_file
 
 MARKED_IGNORED = "objects marked 'ignore'"
@@ -138,5 +147,5 @@ def _pictures(
 ) -> Iterator[AnnotatedPicture]:
     for key, record in images.items():
         with errors:
-            name, (height, width) = record.get("file_name", str), picture_size(record)
+            name, (height, width) = file_name(record), picture_size(record)
             yield AnnotatedPicture(name, picture_file(folder, name), height, width, boxes.get(key, []))

@@ -10,7 +10,16 @@ from centernet_data.contract.words import LEAST_AREA, ONE_CLASS
 from centernet_data.dataset import AnnotatedBox, AnnotatedPicture, PictureDataset
 from centernet_data.readers.annotations import chosen_classes, dataset_of
 from centernet_data.readers.errors import RAISE, ErrorPolicy
-from centernet_data.readers.json_records import ID, Record, area, box_corners, not_among, picture_size, read_json
+from centernet_data.readers.json_records import (
+    ID,
+    Record,
+    area,
+    box_corners,
+    file_name,
+    not_among,
+    picture_size,
+    read_json,
+)
 from centernet_data.readers.named_files import is_there, picture_file
 
 WORD_CLASSES = ("machine printed", "handwritten", "others")
@@ -45,7 +54,7 @@ def read_cocotext(
     pictures = []
     for key in _keys_of_split(image_records, split, annotations, errors):
         with errors:
-            name, (height, width) = image_records[key].get("file_name", str), picture_size(image_records[key])
+            name, (height, width) = file_name(image_records[key]), picture_size(image_records[key])
             boxes = []
             for word in words[key]:
                 with errors:

@@ -1,8 +1,10 @@
 """Reads annotation files in JSON: every value has the right type, or one line says where it is wrong."""
 
 import json
+import os
 import sys
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +89,17 @@ def area(record: Record) -> float | None:
     if value is not None and not (_is_number(value) and value >= 0):
         raise record.error(f"'area' should be a finite number of at least 0, but is {shown(value)}")
     return value
+
+
+def file_name(record: Record) -> str:
+    """The record's 'file_name'. Raises ValueError, naming the record, if no file can have it. The half characters that
+    Python writes for the bytes of a name that is not UTF-8 are taken."""
+    name = record.values.get("file_name")
+    if isinstance(name, str) and not _is_text(name):
+        with suppress(UnicodeEncodeError):
+            os.fsencode(name)
+            return name
+    return record.get("file_name", str)
 
 
 def picture_size(record: Record) -> tuple[int, int]:

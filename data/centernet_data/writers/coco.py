@@ -16,7 +16,7 @@ from centernet_data.dataset import Dataset, Sample, coco_annotations
 from centernet_data.imaging.decoding import picture_content, picture_suffix
 from centernet_data.imaging.encoding import write_picture
 from centernet_data.readers.coco import by_id, read_records
-from centernet_data.readers.json_records import Record, read_json
+from centernet_data.readers.json_records import Record, file_name, read_json
 from centernet_data.readers.named_files import picture_file
 from centernet_data.source import coco_section, open_dataset
 
@@ -121,7 +121,7 @@ def _with_all(categories: list[dict], classes: Sequence[str]) -> list[dict]:
 
 
 def _copy(images: Path, record: Record, folder: Path) -> None:
-    name = record.get("file_name", str)
+    name = file_name(record)
     if Path(name).is_absolute() or ".." in Path(name).parts:
         raise record.error(f"its 'file_name' leads out of the folder of pictures: {name}")
     path = picture_file(images, name)
