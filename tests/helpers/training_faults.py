@@ -107,7 +107,14 @@ TRAINING_FAULTS = [
         "lr=recipe.learning_rate, betas=(0.9, 0.99))",
         "update: exp_avg_sq",
     ),
-    Fault("step not counted", TORCH + "train", "apply_gradients", "state.step + 1", "state.step", "update: count"),
+    Fault(
+        "step not counted",
+        TORCH + "train",
+        "apply_gradients",
+        "state.step + 1",
+        "state.step",
+        "update: learning_rate",
+    ),
     Fault(
         "stale mean at evaluation",
         JAX + "backbone",

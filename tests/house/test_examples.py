@@ -11,7 +11,7 @@ EXAMPLE = ROOT / "examples" / "train_loop.py"
 
 
 @pytest.mark.usefixtures("quick_compilation")
-@pytest.mark.parametrize("backend", ["jax", "torch"])
+@pytest.mark.parametrize("backend", [pytest.param("jax", marks=pytest.mark.slow), "torch"])
 def test_the_example_trains_saves_loads_and_detects(backend, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["example.py", "2"])

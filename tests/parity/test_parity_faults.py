@@ -1,8 +1,8 @@
 """A suite that cannot fail proves nothing: every planted fault must be caught, at the stage where it sits.
 
 The comparison of its own stage catches each fault in torch, and each in the further settings. In the slow half, the
-others also go through the whole comparison, where no earlier stage may differ. A fault in JAX costs compilations, and
-so do those that show in a network of their own: these are slow.
+others also go through the whole comparison, where no earlier stage may differ. A fault in JAX costs compilations; that
+one, and one that shows in a network of its own or in a whole step, is in the slow half too.
 """
 
 import re
@@ -46,12 +46,6 @@ def differences(dtype="float64"):
     """All stages of a small model, each computed when it is asked for."""
     yield from parity.compare(fresh_pair(dtype), make_batches(), PICTURES, BOUNDS[dtype])
     yield from settings.compare_small_runs(dtype, BOUNDS[dtype])
-
-
-def test_without_a_fault_every_stage_of_a_run_agrees():
-    with numerics("float64"):
-        found = parity.compare(fresh_pair(), make_batches(), PICTURES, EXACT)
-        assert [one for one in found if not one.agrees] == []
 
 
 @pytest.mark.slow
@@ -107,13 +101,12 @@ COMPARISONS = {
     ),
     "bfloat16: .*": lambda pairs, dtype: settings.compare_bfloat16(pairs.small),
 }
-COMPILES = "resumed|drops|detections with|heatmaps with|frozen|bfloat16"  # a network of its own
+COMPILES = "resumed|drops|detections with|heatmaps with|frozen|bfloat16|step 1"  # or takes a whole step
 
 
 def speed(fault) -> Any:
     """The mark of the faults that are slow."""
-    compiles = re.match(COMPILES, fault.stage) or (fault.dtype == "float32" and fault.stage.startswith("step"))
-    return pytest.mark.slow if compiles or fault.module.startswith(JAX) else ()
+    return pytest.mark.slow if re.match(COMPILES, fault.stage) or fault.module.startswith(JAX) else ()
 
 
 BY_THEIR_OWN = [fault for fault in FAULTS if fault.module.startswith(TORCH) or fault in SETTINGS_FAULTS]

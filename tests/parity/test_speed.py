@@ -135,6 +135,7 @@ def test_in_bfloat16_only_the_network_computes():
         assert 1e-4 < np.abs(narrow - wide).max() < 0.1
 
 
+@pytest.mark.slow
 def test_the_command_prints_its_tables_and_writes_the_numbers(no_gpu, tmp_path, capsys, monkeypatch):
     asked = []
 

@@ -54,6 +54,7 @@ def test_the_trunk_is_loaded(twin, tmp_path, resnet18, file, classifier):
         np.testing.assert_array_equal(tensor, resnet18[name].numpy())
 
 
+@pytest.mark.slow
 def test_flax_init_and_torch_constructors_load_it_too(tmp_path, resnet18):
     path = save(resnet18, tmp_path / "resnet.pth")
     image, key = jnp.zeros((1, 32, 32, 3)), jax.random.key(0)
