@@ -164,7 +164,9 @@ def test_the_model_file_is_the_same_from_both(tmp_path):
         np.testing.assert_array_equal(tensor, theirs[0][name])
 
 
-@pytest.mark.parametrize("to", [to_jax_state, to_torch_state], ids=["to jax", "to torch"])
+@pytest.mark.parametrize(
+    "to", [pytest.param(to_jax_state, id="to jax", marks=pytest.mark.slow), pytest.param(to_torch_state, id="to torch")]
+)
 def test_a_state_of_another_model_is_refused(to, torch_model):
     state = jax_state(SMALL)
     if to is to_jax_state:

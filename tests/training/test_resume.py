@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from helpers.small_data import make_data, refused
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 ROOT = Path(__file__).parents[2]
 STEPS = 6
+by_each_backend = pytest.mark.parametrize("backend", [pytest.param("jax", marks=pytest.mark.slow), "torch"])
 RECIPE = Recipe(learning_rate=1e-3, total_steps=1)
 
 
@@ -43,12 +45,16 @@ def train(data, out, backend, *more):
 
 
 @pytest.fixture(scope="module")
-def references(data, tmp_path_factory):
-    """One undisturbed run by each backend."""
-    folders = {backend: tmp_path_factory.mktemp("reference") / backend for backend in ("jax", "torch")}
-    for backend, folder in folders.items():
+def reference(data, tmp_path_factory):
+    """The folder of an undisturbed run by a backend."""
+
+    @cache
+    def of(backend):
+        folder = tmp_path_factory.mktemp("reference") / backend
         assert train(data, folder, backend)[::2] == (0, "")
-    return folders
+        return folder
+
+    return of
 
 
 @pytest.fixture
@@ -72,8 +78,9 @@ def send(number):
     time.sleep(0.05)
 
 
+@by_each_backend
 def test_a_run_that_is_stopped_again_and_again_ends_as_an_undisturbed_one(
-    data, references, tmp_path, at_step, monkeypatch, backend
+    data, reference, tmp_path, at_step, monkeypatch, backend
 ):
     out = tmp_path / "my run"
     at_step(1, lambda: send(signal.SIGTERM))
@@ -103,10 +110,10 @@ def test_a_run_that_is_stopped_again_and_again_ends_as_an_undisturbed_one(
     lines = [line for line in output.splitlines() if "checkpoint" in line]
     assert re.fullmatch(rf"the checkpoint of step {STEPS} is damaged \(.+\)", lines[0])
     assert lines[1:] == ["resuming from the checkpoint of step 3"]
-    assert differences(out, references[backend]) == []
+    assert differences(out, reference(backend)) == []
 
 
-@pytest.mark.parametrize("backend", [pytest.param("jax", marks=pytest.mark.slow), "torch"])
+@by_each_backend
 def test_a_run_stopped_in_an_evaluation_on_the_way_evaluates_again(data, tmp_path, monkeypatch, backend):
     option = ("--evaluate-every", "2")
     assert train(data, tmp_path / "undisturbed", backend, *option)[::2] == (0, "")
@@ -121,7 +128,7 @@ def test_a_run_stopped_in_an_evaluation_on_the_way_evaluates_again(data, tmp_pat
     assert differences(out, tmp_path / "undisturbed") == []
 
 
-def test_without_a_checkpoint_it_starts_from_the_beginning(data, references, tmp_path, at_step, monkeypatch):
+def test_without_a_checkpoint_it_starts_from_the_beginning(data, reference, tmp_path, at_step, monkeypatch):
     def fail():
         raise ValueError("a mishap")
 
@@ -135,7 +142,7 @@ def test_without_a_checkpoint_it_starts_from_the_beginning(data, references, tmp
     (out / ".77-model.safetensors").touch()  # as a killed process leaves it
     monkeypatch.undo()
     assert train(data, out, "torch", "--resume")[0] == 0
-    assert differences(out, references["torch"]) == []
+    assert differences(out, reference("torch")) == []
 
 
 def truncate(path):
@@ -153,9 +160,9 @@ def truncate(path):
         (lambda out: (out / "metrics.jsonl").write_text("{}\n"), (), "metrics.jsonl: has fewer than the 6 lines"),
     ],
 )  # fmt: skip
-def test_runs_that_cannot_be_resumed_are_refused(data, references, tmp_path, change, more, message):
+def test_runs_that_cannot_be_resumed_are_refused(data, reference, tmp_path, change, more, message):
     out = tmp_path / "run"
-    shutil.copytree(references["torch"], out)
+    shutil.copytree(reference("torch"), out)
     change(out)
     names = sorted(path.name for path in out.rglob("*"))
     status, _, error = train(data, out, "torch", "--resume", *more)
@@ -165,9 +172,9 @@ def test_runs_that_cannot_be_resumed_are_refused(data, references, tmp_path, cha
     assert sorted(path.name for path in out.rglob("*")) == names
 
 
-def test_other_data_under_the_same_name_is_refused(data, references, tmp_path):
+def test_other_data_under_the_same_name_is_refused(data, reference, tmp_path):
     out, text = tmp_path / "run", data.read_text()
-    shutil.copytree(references["torch"], out)
+    shutil.copytree(reference("torch"), out)
     data.write_text('classes = ["red"]\n' + text)
     try:
         status, _, error = train(data, out, "torch", "--resume")
@@ -181,11 +188,12 @@ def test_resuming_and_overwriting_exclude_each_other(data, tmp_path, capsys):
     assert "give one of them" in refused(capsys, "train", "--resume", "--overwrite")
 
 
-def test_the_best_checkpoint_knows_its_ap(references):
-    for backend, folder in references.items():
-        checkpoints = CheckpointFolder(folder / "checkpoints", PACKAGES[backend])
-        assert checkpoints.steps == [3, STEPS]
-        assert checkpoints.info(STEPS).ap == metrics_of(folder)[-1]["AP"]
+@by_each_backend
+def test_the_best_checkpoint_knows_its_ap(reference, backend):
+    folder = reference(backend)
+    checkpoints = CheckpointFolder(folder / "checkpoints", PACKAGES[backend])
+    assert checkpoints.steps == [3, STEPS]
+    assert checkpoints.info(STEPS).ap == metrics_of(folder)[-1]["AP"]
 
 
 @pytest.mark.slow
@@ -197,17 +205,17 @@ def test_killed_runs_end_as_undisturbed_ones(backend, kills):
     assert f"{kills} kills, " in done.stdout
 
 
-def test_the_comparison_can_fail(references, tmp_path):
-    for backend, folder in references.items():
-        assert differences(folder, folder) == []
-        other = tmp_path / backend
-        shutil.copytree(folder, other)
-        (other / "metrics.jsonl").write_text((folder / "metrics.jsonl").read_text().replace('"step": 3', '"step": 4'))
-        path = other / f"checkpoints/{STEPS}.safetensors"
-        arrays = read_arrays(path)
-        arrays.pop("step")
-        write_arrays(path, arrays)
-        wrong = differences(other, folder)
-        assert wrong[0] == "metrics.jsonl"
-        assert arrays_of(other).keys() != arrays_of(folder).keys()
-        assert len(wrong) > 1
+@by_each_backend
+def test_the_comparison_can_fail(reference, tmp_path, backend):
+    folder, other = reference(backend), tmp_path / backend
+    assert differences(folder, folder) == []
+    shutil.copytree(folder, other)
+    (other / "metrics.jsonl").write_text((folder / "metrics.jsonl").read_text().replace('"step": 3', '"step": 4'))
+    path = other / f"checkpoints/{STEPS}.safetensors"
+    arrays = read_arrays(path)
+    arrays.pop("step")
+    write_arrays(path, arrays)
+    wrong = differences(other, folder)
+    assert wrong[0] == "metrics.jsonl"
+    assert arrays_of(other).keys() != arrays_of(folder).keys()
+    assert len(wrong) > 1

@@ -109,7 +109,9 @@ def older_torch(path, state):
     torch.save(content | {"ema": state.ema}, path)
 
 
-@pytest.mark.parametrize(("backend", "write"), [("jax", older_jax), ("torch", older_torch)])
+@pytest.mark.parametrize(
+    ("backend", "write"), [pytest.param("jax", older_jax, marks=pytest.mark.slow), ("torch", older_torch)]
+)
 def test_a_state_of_an_older_version_is_read(tmp_path, backend, write):
     package, state = PACKAGES[backend], small_state(backend, 1)
     batch = {"image": np.zeros((2, 32, 32, 3), np.uint8), "objects": np.float32([[[16, 16, 8, 8, 0, 1]]] * 2)}
