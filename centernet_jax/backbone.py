@@ -202,7 +202,7 @@ class ResnetBackbone(nn.Module):
     def init(self, *args, **kwargs) -> dict:
         """Flax's `init`, with the trunk read from `pretrained` if that is given."""
         variables = dict(super().init(*args, **kwargs))
-        return load_resnet(variables, self.pretrained, "resnet.") if self.pretrained else variables
+        return load_resnet(variables, self.pretrained, "resnet.") if self.pretrained is not None else variables
 
     def __call__(
         self, x: Float[Array, "b h w 3"], train: bool = False, freeze_trunk: bool = False

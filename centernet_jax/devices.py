@@ -11,7 +11,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from centernet_data.contract.messages import one_line
-from centernet_data.contract.precision import Device
+from centernet_data.contract.precision import Device, require_device
 from centernet_jax.cpu.compiler import warn_of_wrong_reductions
 
 Tree = TypeVar("Tree")
@@ -23,6 +23,7 @@ def find_devices(device: Device | None = None) -> Devices:
 
     Raises ValueError if there is none. On a CPU, where JAX may compute wrongly, it warns of that once.
     """
+    require_device(device)
     try:
         jax.devices()  # of any kind
     except (RuntimeError, AssertionError) as error:  # a bare AssertionError if nothing of JAX_PLATFORMS is installed
@@ -44,6 +45,8 @@ def join_processes(coordinator: str | None, processes: int | None, process: int 
     `coordinator` is HOST:PORT of process 0, or "auto" where the cluster's environment provides all three (SLURM, MPI,
     TPU pods: `jax.distributed.initialize`), or None for a single process. To be called before anything is computed.
     Raises ValueError if the processes cannot connect."""
+    if coordinator is None and (processes, process) != (None, None):
+        raise ValueError("--processes and --process go with a --coordinator")
     if coordinator is not None:
         try:
             if coordinator == "auto":

@@ -129,7 +129,7 @@ class CenterNet(nn.Module):
     def init(self, *args, **kwargs) -> dict:
         """Flax's `init`, with the trunk read from `pretrained` if that is given."""
         variables = dict(super().init(*args, **kwargs))
-        return load_resnet(variables, self.pretrained, "backbone.resnet.") if self.pretrained else variables
+        return load_resnet(variables, self.pretrained, "backbone.resnet.") if self.pretrained is not None else variables
 
     def __call__(
         self,

@@ -18,8 +18,8 @@ from jaxtyping import Array, Float, Int
 
 from centernet_data.contract.inputs import check_batch
 from centernet_data.contract.model_config import ModelConfig
-from centernet_data.contract.options import require_seed
-from centernet_data.contract.precision import Device, require_device
+from centernet_data.contract.options import require_instance, require_seed
+from centernet_data.contract.precision import Device
 from centernet_data.contract.recipe import LOSSES, Recipe
 from centernet_jax.convert import host_values
 from centernet_jax.cpu.compiler import compiler_options
@@ -75,13 +75,14 @@ def create_state(
     float32, or in JAX's x64 mode float64 with the same weights. Raises ValueError if there is no such device, and for a
     file that does not fit.
     """
+    require_instance("config", config, ModelConfig)
+    require_instance("recipe", recipe, Recipe)
     require_seed(seed)
-    require_device(device)
     devices = find_devices(device)
     model = create_model(config, recipe.remat)
     with jax.default_device(jax.local_devices(backend=devices[0].platform)[0]):
         variables = _init(model, jax.random.key(seed))
-        if pretrained:
+        if pretrained is not None:
             variables = load_resnet(variables, pretrained, "backbone.resnet.")
         opt_state, ema = _begin(recipe, variables)
         step = jnp.zeros((), int)

@@ -151,7 +151,7 @@ class ResnetBackbone(nn.Module):
         self.upscale = nn.ModuleList(
             UpscaleTwiceLayer(i, o, kernel_size, output_padding=4 - kernel_size) for i, o in pairwise(widths)
         )
-        if pretrained:
+        if pretrained is not None:
             load_resnet(self.resnet, pretrained)
 
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b o h4 w4"]:

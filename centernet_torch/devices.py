@@ -5,13 +5,14 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from centernet_data.contract.precision import Device
+from centernet_data.contract.precision import Device, require_device
 
 State = TypeVar("State")
 
 
 def find_device(device: Device | None = None) -> torch.device:
     """A device of that kind; by default a GPU if torch finds one. Raises ValueError if there is none."""
+    require_device(device)
     if device == "gpu" and not torch.cuda.is_available():
         raise ValueError("--device gpu: torch finds no such device here")
     return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
@@ -19,7 +20,7 @@ def find_device(device: Device | None = None) -> torch.device:
 
 def join_processes(coordinator: str | None, processes: int | None, process: int | None) -> tuple[int, int]:
     """(0, 1): this process, of one. Raises ValueError if several are asked for."""
-    if coordinator is not None:
+    if (coordinator, processes, process) != (None, None, None):
         raise ValueError("--coordinator: several processes train together with --backend jax only")
     return 0, 1
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from centernet_data.contract.inputs import check_batch
 from centernet_data.contract.model_config import ModelConfig
-from centernet_data.contract.options import require_seed
-from centernet_data.contract.precision import Device, require_device
+from centernet_data.contract.options import require_instance, require_seed
+from centernet_data.contract.precision import Device
 from centernet_data.contract.recipe import LOSSES, Recipe
 from centernet_torch.convert import host_values
 from centernet_torch.devices import find_device
@@ -42,7 +42,6 @@ def create_model(
 
     `remat` is the trunk's; `points_to_objects_kwargs` is `CenterNet`'s. Raises ValueError if there is no such device.
     """
-    require_device(device)
     model = CenterNet(
         head_kwargs=config.head_kwargs,
         points_to_objects_kwargs=points_to_objects_kwargs,
@@ -64,11 +63,13 @@ def create_state(
     The state lies on a device of the kind `device`; by default of the best kind there is. Raises ValueError if there is
     no such device, and for a file that does not fit.
     """
+    require_instance("config", config, ModelConfig)
+    require_instance("recipe", recipe, Recipe)
     require_seed(seed)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = create_model(config, recipe.remat, device=device)
-    if pretrained:
+    if pretrained is not None:
         load_resnet(model.backbone.resnet, pretrained)
     return TrainState(0, model, create_optimizer(model, recipe), copy_weights(model), recipe)
 

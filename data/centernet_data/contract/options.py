@@ -69,6 +69,11 @@ def require_flag(name: str, value: Any) -> None:
     require_argument(name, value, isinstance(value, bool), "True or False")
 
 
+def require_instance(name: str, value: Any, kind: type) -> None:
+    """Raises ValueError unless it is of this class."""
+    require_argument(name, value, isinstance(value, kind), f"a {kind.__name__}")
+
+
 def require_own_pretrained(backbone_kwargs: Mapping) -> None:
     """Raises ValueError if the whole network's `pretrained` is given to its backbone, which does not read it."""
     if "pretrained" in backbone_kwargs:
