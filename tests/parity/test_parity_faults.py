@@ -25,6 +25,7 @@ from parity.numerics import numerics
 from parity.pair import Pair, same_weights
 from parity.training import compare_learning_rates, compare_trained, train
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 OF_A_RUN = FORWARD_FAULTS + TRAINING_FAULTS
 FAULTS = OF_A_RUN + SETTINGS_FAULTS
 PICTURES = [np.random.default_rng(i).integers(0, 256, (50 + 9 * i, 80, 3), np.uint8) for i in range(2)]
