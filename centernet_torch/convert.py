@@ -169,9 +169,10 @@ def top_k(scores: Float[Tensor, "b m"], k: int) -> tuple[Float[Tensor, "b k"], I
     """The k highest scores, highest first, and their indices; among equal scores the lower index comes first.
 
     torch.topk promises no order among equals, and a stable sort of everything is slow. So topk finds the k-th score,
-    and the first of the scores equal to it are kept."""
-    lowest = scores.topk(k).values[:, -1:]
-    above, equal = scores > lowest, scores == lowest
+    and the first of the scores equal to it are kept. NaN counts as the highest, as in JAX."""
+    ranked = torch.where(scores.isnan(), torch.inf, scores)  # NaN equals nothing: too few would be kept
+    lowest = ranked.topk(k).values[:, -1:]
+    above, equal = ranked > lowest, ranked == lowest
     keep = above | (equal & (equal.cumsum(1) <= k - above.sum(1, keepdim=True)))
     index = keep.nonzero()[:, 1].view(len(scores), k)
     confidence, order = scores.gather(1, index).sort(descending=True, stable=True)

@@ -80,6 +80,15 @@ def test_nan_scores_are_no_detections(twin):
     assert (found[..., 4][found[..., 5] > 0] >= 0).all()
 
 
+def test_nan_scores_that_were_not_suppressed_take_places_but_are_no_detections(twin):
+    points = random_points(0, 1000)
+    points[0, 0, :2, 0] = np.nan
+    whole = twin.points_to_objects(np.nan_to_num(points, nan=2), objects_per_image=10).copy()
+    assert (whole[0, :2, 5] == 2).all()
+    whole[0, :2] = 0
+    np.testing.assert_array_equal(twin.points_to_objects(points, objects_per_image=10), whole)
+
+
 @pytest.mark.parametrize("kernel_size", [0, 2, -3])
 def test_even_windows_have_no_centre(twin, kernel_size):
     with pytest.raises(ValueError, match="kernel_size must be odd"):
