@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from centernet_data.contract.augmentation import Augmentation
+from centernet_data.contract.inputs import check_picture, check_sample
 from centernet_data.contract.model_config import Resize
 from centernet_data.dataset import Dataset
 from centernet_data.imaging.colour import augment_colour
@@ -40,7 +41,8 @@ class Batches:
     Each epoch has its own order, drawn from (seed, epoch). Batches run across epochs, so that every batch is full.
     "image": uint8 RGB [B, H, W, 3]; "objects": float32 [B, N, 6] in pixels of the input, padded with zeros to the data
     set's `most_objects`. With a `shard` (index, count), each batch has only the rows of that shard, the index-th (from
-    0) of `count` equal parts. Raises ValueError if `batch_size` is not a multiple of `count`.
+    0) of `count` equal parts. Raises ValueError if `batch_size` is not a multiple of `count`, if there are no pictures,
+    and for a picture or objects that are not as `Dataset` says, naming the sample.
     """
 
     dataset: Dataset
@@ -54,6 +56,8 @@ class Batches:
     def __post_init__(self):
         if self.batch_size % self.shard[1]:
             raise ValueError(f"a batch of {self.batch_size} pictures cannot be split into {self.shard[1]} equal parts")
+        if not len(self.dataset):
+            raise ValueError("there are no pictures in the data set: batches need at least one")
 
     def __getitem__(self, step: int) -> Batch:
         index, count = self.shard
@@ -80,13 +84,17 @@ class Batches:
     def window(self, index: int, rng: np.random.Generator) -> Matrix:
         """The random matrix from the picture to the view."""
         sample = self.dataset.sample(index)
+        if sample.height < 1 or sample.width < 1:
+            raise ValueError(f"{sample.name}: a sample of {sample.width} x {sample.height} pixels (width x height)")
         whole = fit((sample.height, sample.width), self.image_size, self.resize)
         return compose(augment_geometry(self.image_size, self.augmentation, rng), whole)
 
     def read(self, index: int, matrix: Matrix) -> tuple[UInt8[np.ndarray, "h w 3"], Matrix]:
         """Reads the picture, reduced as far as `matrix` allows; returns it and the rest of the matrix."""
         reduction = reduction_before(matrix)
-        return self.dataset.picture(index, reduction), matrix * [reduction, reduction, 1]
+        picture, sample = self.dataset.picture(index, reduction), self.dataset.sample(index)
+        check_picture(sample.name, picture, (sample.height, sample.width), reduction)
+        return picture, matrix * [reduction, reduction, 1]
 
     def colour(self, image: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator) -> UInt8[np.ndarray, "h w 3"]:
         """Changes the view's colours at random."""
@@ -94,7 +102,9 @@ class Batches:
 
     def objects(self, index: int, matrix: Matrix) -> Float[np.ndarray, "n 6"]:
         """The picture's objects, mapped to the view, without those mostly outside it."""
-        objects = move_objects(self.dataset.sample(index).objects, matrix)
+        sample = self.dataset.sample(index)
+        check_sample(sample.name, sample.objects, self.dataset.most_objects, len(self.dataset.classes))
+        objects = move_objects(sample.objects, matrix)
         return objects[visible_share(objects, self.image_size) >= LEAST_VISIBLE]
 
     def prefetched(self, first: int, last: int, workers: int = 0) -> Iterator[Batch]:

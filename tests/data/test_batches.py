@@ -106,7 +106,9 @@ class ReadWhole(InNoFiles):
 
     dataset: object
 
-    classes = ()
+    @property
+    def classes(self):
+        return self.dataset.classes
 
     @property
     def most_objects(self):

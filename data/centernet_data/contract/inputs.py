@@ -86,6 +86,30 @@ def _refuse_rows(wrong: np.ndarray, values: np.ndarray, rule: str) -> None:
         raise ValueError(f"objects[{image}, {row}] = ({found}): {rule}")
 
 
+def check_sample(name: str, objects: Any, most_objects: Any, num_classes: int) -> None:
+    """The rows of one picture of a data set, [N, 6]: those of `check_objects`, no more than `most_objects`. Raises
+    ValueError that names the picture."""
+    require_array(f"{name}: objects", objects, FLOATING, ("N", 6))
+    try:
+        check_objects(objects[None], np.asarray, num_classes)
+    except ValueError as error:
+        raise ValueError(f"{name}: {str(error).replace('objects[0, ', 'objects[', 1)}") from None
+    if not isinstance(most_objects, int | np.integer) or len(objects) > most_objects:
+        raise ValueError(f"{name}: {len(objects)} objects, but the data set's most_objects is {most_objects}")
+
+
+def check_picture(name: str, picture: Any, hw: tuple[int, int], reduction: int) -> None:
+    """One picture of a data set, uint8 RGB, of its sample's size `hw` reduced. Raises ValueError that names it."""
+    require_array(f"{name}: the picture", picture, UINT8, ("H", "W", 3))
+    wanted = -(-hw[0] // reduction), -(-hw[1] // reduction)
+    if tuple(picture.shape[:2]) != wanted:
+        found = f"{picture.shape[1]} x {picture.shape[0]} pixels (width x height)"
+        raise ValueError(
+            f"{name}: the picture is {found}, but its sample of {hw[1]} x {hw[0]} with reduction {reduction} "
+            f"makes {wanted[1]} x {wanted[0]}"
+        )
+
+
 def check_batch(batch: Any, host_values: HostValues, num_classes: int) -> None:
     """A batch of training, {"image": uint8 RGB [B, H, W, 3], "objects": [B, N, 6]}."""
     if not isinstance(batch, Mapping) or not {"image", "objects"} <= set(batch):
