@@ -1,5 +1,6 @@
 """Which files a folder of pictures stands for, and what is said of the rest."""
 
+import io
 import os
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from centernet_data.imaging.decoding import read_picture
+from centernet_data.imaging.decoding import picture_suffix, read_picture
 from centernet_data.imaging.finding import HEIC_ADVICE, INNER, LINKED, PICTURE_SUFFIXES, find_pictures
 
 
@@ -80,3 +81,12 @@ def test_every_suffix_names_pictures_that_are_decoded(tmp_path, suffix):
     image = Image.fromarray(grey)
     (image.convert("L") if suffix == ".pgm" else image).save(tmp_path / f"a{suffix}")
     assert np.abs(read_picture(tmp_path / f"a{suffix}").astype(int) - grey).max() <= 2
+
+
+@pytest.mark.parametrize("form", ["AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP"])
+def test_the_suffix_of_a_content_is_one_that_is_found(form):
+    content = io.BytesIO()
+    picture = Image.new("RGB", (8, 8))
+    more = {"save_all": True, "append_images": [picture]} if form == "MPO" else {}
+    picture.save(content, form, **more)
+    assert picture_suffix(content.getvalue(), "it") in PICTURE_SUFFIXES

@@ -19,6 +19,8 @@ from centernet_data.imaging.jpeg import can_reduce, decode_jpeg, require_whole_c
 
 DARK_BELOW = 2**14  # 16-bit levels: a quarter of the range
 
+_SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "JPEG2000": ".jp2", "TIFF": ".tif"}  # others: the format's own name
+
 _TURN_UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -137,7 +139,7 @@ def dark_levels(content: bytes) -> str:
 def picture_suffix(content: bytes, where: str) -> str:
     """The suffix for a picture file's content, such as ".jpg". Raises ValueError, naming `where`, for other content."""
     with _one_line_errors(where), Image.open(io.BytesIO(content)) as image:
-        return {"JPEG": ".jpg", "TIFF": ".tif"}.get(image.format or "", f".{(image.format or 'png').lower()}")
+        return _SUFFIXES.get(image.format or "", f".{(image.format or 'png').lower()}")
 
 
 def _pixels(image: Image.Image, content: bytes, reduction: int) -> UInt8[np.ndarray, "h w 3"]:
