@@ -65,10 +65,10 @@ class RunFolder:
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"{self.path}: a file, not a folder")
         held = [name for name in FILES if os.path.lexists(self.path / name)]
+        if held:
+            self._require_a_run(held)  # first: --overwrite is no advice where it would be refused
         if held and not overwrite:
             raise ValueError(f"{self.path}: already holds a run ({held[0]}); choose another --out or give --overwrite")
-        if held:
-            self._require_a_run(held)
 
     def require_not_within(self, path: Path | None) -> None:
         """Raises ValueError if `path` is one of the files that a run replaces here."""

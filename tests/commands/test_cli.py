@@ -132,7 +132,13 @@ def test_a_folder_with_a_run_is_refused(tmp_path, refused):
     data, out = make_data(tmp_path), tmp_path / "run"
     out.mkdir()
     (out / "metrics.jsonl").write_text("kept\n")
-    assert f"{out}: already holds a run" in refused("train", "--data", data, "--out", out, *TINY)
+    said = refused("train", "--data", data, "--out", out, *TINY)
+    assert f"{out}: holds metrics.jsonl, but not a run's config.toml" in said
+    assert "--overwrite" not in said  # which would be refused
+    (out / "config.toml").write_text('data = ""\nseed = 0\nepochs = 1\nbatch_size = 2\n')
+    said = refused("train", "--data", data, "--out", out, *TINY)
+    assert f"{out}: already holds a run" in said
+    assert "--overwrite" in said
     assert (out / "metrics.jsonl").read_text() == "kept\n"
     (tmp_path / "file").touch()
     assert "file: a file, not a folder" in refused("train", "--data", data, "--out", tmp_path / "file", *TINY)

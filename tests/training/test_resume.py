@@ -155,7 +155,7 @@ def truncate(path):
         (lambda out: None, ("--seed", 1, "--batch-size", 3),
          "config.toml: was started with different settings: batch-size 2 (now 3), seed 0 (now 1)"),
         (lambda out: None, ("--backend", "jax"), "started with different settings: backend torch (now jax);"),
-        (lambda out: (out / "config.toml").unlink(), (), "already holds a run (model.safetensors)"),
+        (lambda out: (out / "config.toml").unlink(), (), "run: holds model.safetensors, but not a run's config.toml"),
         (lambda out: shutil.rmtree(out / "checkpoints"), (), "run: holds a model, but no checkpoint to resume from"),
         (lambda out: (out / "metrics.jsonl").write_text("{}\n"), (), "metrics.jsonl: has fewer than the 6 lines"),
     ],
