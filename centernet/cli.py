@@ -23,7 +23,7 @@ from centernet.commands.subset import Subset
 from centernet.commands.train import Train
 from centernet.options import Command
 from centernet.presets import PRESETS
-from centernet.terminal import complain, never_fail_for_a_character
+from centernet.terminal import complain, never_fail_for_a_character, warn_in_one_line
 from centernet.training.signals import Interrupted
 from centernet_data.contract.checks import collected
 
@@ -70,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command. Returns its exit status: for bad input 2, with one line on stderr; 1 if a part of the work
     failed, which is said; after SIGTERM 143; after Ctrl-C 130."""
     never_fail_for_a_character()
+    warn_in_one_line()
     warnings.filterwarnings("ignore", r"Image size \(")  # Pillow's, of a large picture; another one names the file
     arguments = sys.argv[1:] if arguments is None else arguments
     try:

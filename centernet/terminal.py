@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,23 @@ def never_fail_for_a_character() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def warn_in_one_line() -> None:
+    """Makes warnings about the user's files one line on stderr, without the place in the code; those of other kinds,
+    which are about code, stay as Python shows them."""
+    warnings.formatwarning = _one_line_warning
+
+
+_python_warning = warnings.formatwarning
+
+
+def _one_line_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    if issubclass(category, UserWarning) or category.__name__ == "DecompressionBombWarning":  # Pillow's
+        return f"centernet: {' '.join(str(message).splitlines())}\n"
+    return _python_warning(message, category, filename, lineno, line)
 
 
 class PlainConsole(Console):

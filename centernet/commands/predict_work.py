@@ -13,6 +13,7 @@ from jaxtyping import Float, UInt8
 
 from centernet.backends import Detector
 from centernet.terminal import Failures, complain, say
+from centernet.training.signals import stoppable
 from centernet_data.contract.authors import is_written_by, require_replaceable
 from centernet_data.contract.boxes import cyxhw_to_xywh
 from centernet_data.contract.files import write_text
@@ -53,25 +54,34 @@ def find(paths: Sequence[Path], recursive: bool, out: Path, overwrite: bool) -> 
 
 
 def write_detections(jobs: Sequence[Job], detector: Detector, min_confidence: float, out: Path) -> int:
-    """Draws each picture and writes all detections. Returns the exit status: 1 if something failed, which is said, and
-    2 if no picture could be looked at."""
+    """Draws each picture and writes all detections. A signal ends this after the picture at hand.
+
+    Returns the exit status: 1 if something failed, which is said, 2 if no picture could be looked at, and after a
+    signal 128 + its number."""
     records, failures, looked_at = [], Failures(), 0
-    for job in jobs:
-        with failures.said():
-            picture = read(job.path)
-            (objects,) = detector([picture], min_confidence)
-            records += detection_records(str(job.path), objects, detector.config.classes)
-            looked_at += 1
-            say(f"{job.path}: {len(objects)} found")
-            job.target.parent.mkdir(parents=True, exist_ok=True)
-            write_picture(job.target, draw_objects(picture, objects, detector.config.classes), AUTHOR)
+    with stoppable() as stop:
+        for job in jobs:
+            if stop.signal is not None:
+                break
+            with failures.said():
+                picture = read(job.path)
+                (objects,) = detector([picture], min_confidence)
+                records += detection_records(str(job.path), objects, detector.config.classes)
+                looked_at += 1
+                say(f"{job.path}: {len(objects)} found")
+                job.target.parent.mkdir(parents=True, exist_ok=True)
+                write_picture(job.target, draw_objects(picture, objects, detector.config.classes), AUTHOR)
+        if looked_at:
+            with failures.said():
+                write_text(out / RECORDS, json.dumps(records, indent=1) + "\n")
+                say(f"the drawn pictures and {RECORDS} are in {out}")
+    if stop.signal is not None:
+        complain(f"stopped by a signal: {looked_at} of {len(jobs)} pictures were looked at, the others were not")
+        return 128 + stop.signal
     if not looked_at:
         if len(jobs) > 1:
             complain(f"none of the {len(jobs)} pictures could be looked at; nothing was written")
         return 2
-    with failures.said():
-        write_text(out / RECORDS, json.dumps(records, indent=1) + "\n")
-        say(f"the drawn pictures and {RECORDS} are in {out}")
     if failures.count:
         say(f"{looked_at} of {len(jobs)} pictures were looked at; {failures.count} failures are named above")
     return int(failures.count > 0)

@@ -3,7 +3,11 @@
 import errno
 import io
 import json
+import os
+import signal
 import sys
+import time
+import warnings
 
 import numpy as np
 import pytest
@@ -12,6 +16,7 @@ from PIL import Image
 from centernet.commands import check as check_command
 from centernet.commands import predict_work
 from centernet.training import run as training_run
+from centernet_data.imaging.decoding import read_picture
 from helpers.fake_backend import fake_backend  # noqa: F401 (a fixture)
 from helpers.small_data import make_data, run
 
@@ -107,3 +112,30 @@ def test_a_sheet_that_fails_does_not_cost_the_numbers(tmp_path, capfd, monkeypat
     assert run("data", "check", data, "--out", tmp_path / "sheet.png", "--json", numbers) == 1
     assert json.loads(numbers.read_text())["written_by"] == check_command.AUTHOR
     assert "No space left on device" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_predict_after_the_picture_at_hand_and_keeps_what_was_found(tmp_path, capfd, monkeypatch, number):
+    for name in ("a.png", "b.png", "c.png"):
+        save(tmp_path / name)
+
+    def read(path):
+        if path.name == "b.png":
+            os.kill(os.getpid(), number)
+            time.sleep(0.2)  # until the thread that watches has seen it
+        return read_picture(path)
+
+    monkeypatch.setattr(predict_work, "read", read)
+    assert run("predict", "m", tmp_path, "--out", tmp_path / "drawn") == 128 + number
+    assert files_and_names(tmp_path / "drawn") == (["a.png", "b.png", "detections.json"], ["a.png", "b.png"])
+    assert "stopped by a signal: 2 of 3 pictures were looked at" in capfd.readouterr().err
+
+
+def test_a_warning_about_a_picture_is_one_line(tmp_path, capfd):
+    Image.fromarray(np.full((40, 30), 4000, np.uint16)).save(tmp_path / "dark.png")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = lambda *of: sys.stderr.write(warnings.formatwarning(*of[:4]))  # pytest records them
+        assert run("predict", "m", tmp_path, "--out", tmp_path / "drawn") == 0
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith(f"centernet: {tmp_path / 'dark.png'}: its 16-bit levels end at 4000")
