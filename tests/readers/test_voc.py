@@ -78,7 +78,8 @@ DOG = item("dog", 1, 1, 5, 5)
         (None, "the annotation file does not exist"),
         ("", "not XML: no element found"),
         ("<annotation><object></annotation>", "not XML: mismatched tag: line 1"),
-        ('<?xml version="1.0" encoding="nonsense"?><annotation/>', "not XML"),
+        ('<?xml version="1.0" encoding="nonsense"?><annotation/>', "its encoding cannot be read .*save it as UTF-8"),
+        ('<?xml version="1.0" encoding="Shift_JIS"?><annotation/>', "its encoding cannot be read .*save it as UTF-8"),
         (xml(DOG, size=SIZE.replace("20", "-2")), "<size/height> should be a positive whole number, but is -2"),
         (
             xml(DOG, size=SIZE.replace("20", "1" + 30 * "0")),

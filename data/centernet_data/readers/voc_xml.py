@@ -70,8 +70,10 @@ def read_xml(path: Path) -> Element:
     """Reads a file's <annotation>. Raises ValueError, naming the file, if it is none, or has <object>s deep inside."""
     try:
         root = ElementTree.parse(path).getroot()
-    except (ElementTree.ParseError, ValueError, LookupError) as error:  # ValueError and LookupError: its encoding
+    except ElementTree.ParseError as error:
         raise ValueError(f"{path}: not XML: {error}") from error
+    except (ValueError, LookupError) as error:  # such as Shift JIS or GBK
+        raise ValueError(f"{path}: its encoding cannot be read ({error}); save it as UTF-8 and say so") from error
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]  # without its namespace
     if root.tag.lower() != "annotation":
