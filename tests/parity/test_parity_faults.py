@@ -96,6 +96,10 @@ COMPARISONS = {
         "fresh",
         lambda pair, dtype: parity.compare_forward(pair, make_batches()[0]["image"], True, EXACT.forward),
     ),
+    "eval: .*": (
+        "trained",
+        lambda pair, dtype: parity.compare_forward(pair, make_batches()[0]["image"], False, EXACT.forward, "eval: "),
+    ),
     ".* target": (
         "fresh",
         lambda pair, dtype: parity.compare_targets(pair, make_batches()[0]["objects"], EXACT.forward),
