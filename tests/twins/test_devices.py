@@ -37,12 +37,16 @@ def on_one(tmp_path_factory, start):
     return of
 
 
+TRAINED = 1e-8  # for the state after three steps, as in parity: Adam divides by gradients that are nearly 0
+
+
 def assert_same(found, expected, bound):
     assert found.keys() == expected.keys()
     for name, values in expected.items():
         assert values.dtype == found[name].dtype, name
         scale = np.abs(values).max(initial=0)
-        assert np.abs(found[name] - values).max(initial=0) <= bound * scale, name
+        limit = max(bound, TRAINED) if name.startswith(".") else bound
+        assert np.abs(found[name] - values).max(initial=0) <= limit * scale, name
 
 
 def test_eight_devices_give_what_one_gives(tmp_path, start, on_one):
