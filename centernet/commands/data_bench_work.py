@@ -9,7 +9,8 @@ import numpy as np
 
 from centernet.backends import open_data_loader
 from centernet_data.batches import AHEAD, Batches
-from centernet_data.imaging.geometry import warp
+from centernet_data.dataset import Sample
+from centernet_data.imaging.geometry import Matrix, warp
 
 ROUNDS = 3  # in which all ways of making batches take turns
 
@@ -30,15 +31,20 @@ def milliseconds_by_stage(batches: Batches, steps: int) -> dict[str, float]:
         for slot in range(batches.batch_size):
             rng = np.random.default_rng([step, slot])
             index = timed("order", batches.index, step, slot)
-            matrix = timed("window", batches.window, index, rng)
-            timed("objects", batches.objects, index, matrix)
-            read, rest = timed("reading and decoding", batches.read, index, matrix)
+            sample, matrix = timed("window", _sample_and_window, batches, index, rng)
+            timed("objects", batches.objects, sample, matrix)
+            read, rest = timed("reading and decoding", batches.read, index, sample, matrix)
             image = timed("warping", warp, read, rest, batches.image_size)
             timed("colour", batches.colour, image, rng)
         timed("all, with stacking", batches.__getitem__, step)
     cv2.setNumThreads(threads)
     times["all, with stacking"] = [value / batches.batch_size for value in times["all, with stacking"]]
     return {stage: median(values) for stage, values in times.items()}
+
+
+def _sample_and_window(batches: Batches, index: int, rng: np.random.Generator) -> tuple[Sample, Matrix]:
+    sample = batches.dataset.sample(index)
+    return sample, batches.window(sample, rng)
 
 
 def pictures_per_second(batches: Batches, workers: Sequence[int], steps: int) -> dict[int, dict[str, float]]:

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int, UInt8
 from centernet_data.contract.augmentation import Augmentation
 from centernet_data.contract.inputs import check_picture, check_sample
 from centernet_data.contract.model_config import Resize
-from centernet_data.dataset import Dataset
+from centernet_data.dataset import Dataset, Sample
 from centernet_data.imaging.colour import augment_colour
 from centernet_data.imaging.geometry import (
     LEAST_VISIBLE,
@@ -77,22 +77,22 @@ class Batches:
         """One augmented view, at the input's size, and the objects in it."""
         index = self.index(step, slot)
         rng = np.random.default_rng([self.seed, VIEW, step, slot])
-        matrix = self.window(index, rng)
-        image = warp(*self.read(index, matrix), self.image_size)
-        return self.colour(image, rng), self.objects(index, matrix)
+        sample = self.dataset.sample(index)  # once: rendered scenes are laid out each time
+        matrix = self.window(sample, rng)
+        image = warp(*self.read(index, sample, matrix), self.image_size)
+        return self.colour(image, rng), self.objects(sample, matrix)
 
-    def window(self, index: int, rng: np.random.Generator) -> Matrix:
+    def window(self, sample: Sample, rng: np.random.Generator) -> Matrix:
         """The random matrix from the picture to the view."""
-        sample = self.dataset.sample(index)
         if sample.height < 1 or sample.width < 1:
             raise ValueError(f"{sample.name}: a sample of {sample.width} x {sample.height} pixels (width x height)")
         whole = fit((sample.height, sample.width), self.image_size, self.resize)
         return compose(augment_geometry(self.image_size, self.augmentation, rng), whole)
 
-    def read(self, index: int, matrix: Matrix) -> tuple[UInt8[np.ndarray, "h w 3"], Matrix]:
+    def read(self, index: int, sample: Sample, matrix: Matrix) -> tuple[UInt8[np.ndarray, "h w 3"], Matrix]:
         """Reads the picture, reduced as far as `matrix` allows; returns it and the rest of the matrix."""
         reduction = reduction_before(matrix)
-        picture, sample = self.dataset.picture(index, reduction), self.dataset.sample(index)
+        picture = self.dataset.picture(index, reduction)
         check_picture(sample.name, picture, (sample.height, sample.width), reduction)
         return picture, matrix * [reduction, reduction, 1]
 
@@ -100,9 +100,8 @@ class Batches:
         """Changes the view's colours at random."""
         return augment_colour(image, self.augmentation.colour, self.augmentation.lighting, rng)
 
-    def objects(self, index: int, matrix: Matrix) -> Float[np.ndarray, "n 6"]:
+    def objects(self, sample: Sample, matrix: Matrix) -> Float[np.ndarray, "n 6"]:
         """The picture's objects, mapped to the view, without those mostly outside it."""
-        sample = self.dataset.sample(index)
         check_sample(sample.name, sample.objects, self.dataset.most_objects, len(self.dataset.classes))
         objects = move_objects(sample.objects, matrix)
         return objects[visible_share(objects, self.image_size) >= LEAST_VISIBLE]
