@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 from torch import nn
 
+from centernet_data.contract import torch_file
 from centernet_data.contract.torch_file import read_tensors
 from centernet_data.contract.weights_file import read_model_file
 from helpers.torch_files import FORMATS, assert_refused, assert_refused_or_read, save, zip_of
@@ -129,6 +130,7 @@ def test_the_handmade_pickle_is_right(tmp_path):
         (0, (2,), (1, 1)),
         (4, (), ()),
         (0, (10**7, 10**7), (0, 0)),  # more than any memory
+        (0, (10**4, 10**4), (0, 0)),
         (0, (10**30,), (0,)),
     ],
 )
@@ -163,6 +165,16 @@ def test_tensors_beyond_their_storage(tmp_path, offset, shape, strides):
 def test_damaged_files(tmp_path, content):
     (tmp_path / "bad.pth").write_bytes(content)
     assert_refused(tmp_path / "bad.pth")
+
+
+@pytest.mark.parametrize("wrap", [zip_of, bytes], ids=["zip", "legacy"])
+@pytest.mark.parametrize("put", [b"r" + struct.pack("<I", 2**31), b"p2147483648\n", b"q\xf0"])
+def test_numbered_objects_beyond_the_pickle(tmp_path, monkeypatch, wrap, put):
+    """Python's own unpickler would fill 32 GB for the first two: here it must not even begin."""
+    monkeypatch.setattr(torch_file._Unpickler, "load", None)
+    (tmp_path / "bad.pth").write_bytes(wrap(b"}" + put + b"."))
+    with pytest.raises(ValueError, match=r"it numbers an object \d+, in a pickle of \d+ bytes"):
+        read_tensors(tmp_path / "bad.pth")
 
 
 @pytest.fixture(scope="module")

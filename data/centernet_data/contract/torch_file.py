@@ -1,12 +1,14 @@
 """Reads tensors from a .pth or .safetensors file without torch and without executing code from the pickle."""
 
 import io
+import math
 import pickle
+import pickletools
 import struct
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from safetensors.numpy import load_file
@@ -23,6 +25,8 @@ DTYPES = {
     "ByteStorage": np.uint8,
     "BoolStorage": np.bool_,
 }
+_PUT = ("PUT", "BINPUT", "LONG_BINPUT")  # the pickle's commands that number an object
+LARGEST_EXPANDED = 2**24  # numbers in a tensor that repeats those of a smaller storage
 
 
 def read_tensors(path: str | Path) -> dict[str, np.ndarray]:
@@ -90,17 +94,33 @@ class _Unpickler(pickle.Unpickler):
         return key
 
 
+def _unpickle(file) -> tuple[Any, dict[str, np.dtype]]:
+    """The object of the next pickle in a file, and the dtypes of the storages it names, by key.
+
+    Refuses a pickle that numbers an object beyond its own bytes: for object 2^31 Python would fill 32 GB with its table
+    of objects, and the system would end the process.
+    """
+    start = file.tell()
+    numbers = [number for opcode, number, _ in pickletools.genops(file) if opcode.name in _PUT]
+    size = file.tell() - start
+    for number in numbers:
+        if not (isinstance(number, int) and 0 <= number < size):
+            raise pickle.UnpicklingError(f"it numbers an object {number}, in a pickle of {size} bytes")
+    file.seek(start)
+    unpickler = _Unpickler(io.BytesIO(file.read(size)))
+    return unpickler.load(), unpickler.dtypes
+
+
 def _read_zip(file) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(file) as archive:
         folder = next((name for name in archive.namelist() if name.endswith("data.pkl")), None)
         if folder is None:
             raise ValueError("a zip archive, but not one that torch wrote")
         folder = folder.removesuffix("data.pkl")
-        unpickler = _Unpickler(io.BytesIO(archive.read(folder + "data.pkl")))
-        views = unpickler.load()
+        views, dtypes = _unpickle(io.BytesIO(archive.read(folder + "data.pkl")))
         storages = {
             key: np.frombuffer(archive.read(f"{folder}data/{key}"), dtype.newbyteorder("<"))
-            for key, dtype in unpickler.dtypes.items()
+            for key, dtype in dtypes.items()
         }
     return _resolve(views, storages)
 
@@ -110,12 +130,12 @@ def _read_legacy(file) -> dict[str, np.ndarray]:
     numbers."""
     file.seek(0)
     for _ in range(3):
-        _Unpickler(file).load()
-    unpickler = _Unpickler(file)
-    views = unpickler.load()
+        _unpickle(file)
+    views, dtypes = _unpickle(file)
+    keys, _ = _unpickle(file)
     storages = {}
-    for key in _Unpickler(file).load():
-        dtype = unpickler.dtypes[key].newbyteorder("<")
+    for key in keys:
+        dtype = dtypes[key].newbyteorder("<")
         (count,) = struct.unpack("<q", file.read(8))
         storages[key] = np.frombuffer(file.read(count * dtype.itemsize), dtype, count)
     return _resolve(views, storages)
@@ -130,6 +150,8 @@ def _strided(view: _View, storage: np.ndarray) -> np.ndarray:
     negative = any(number < 0 for number in (view.offset, *view.shape, *view.strides))
     if negative or (0 not in view.shape and last >= len(storage)):
         raise ValueError("a tensor reaches beyond its storage")
+    if math.prod(view.shape) > max(len(storage), LARGEST_EXPANDED):
+        raise ValueError(f"a tensor of {math.prod(view.shape):,} numbers, expanded from {len(storage):,}")
     strides = [s * storage.itemsize for s in view.strides]
     window = np.lib.stride_tricks.as_strided(storage[view.offset :], view.shape, strides)
     return window.astype(storage.dtype.newbyteorder("="))  # a copy, independent of the file's buffer
