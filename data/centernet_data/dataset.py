@@ -4,8 +4,6 @@ A *picture* is of any size, as its file has it; an *image* is of the network's i
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -13,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from centernet_data.contract.boxes import cyxhw_to_xywh
-from centernet_data.imaging.decoding import dark_levels, decode_picture, decoding_threads, picture_content
+from centernet_data.imaging.decoding import dark_levels, decoding_threads
 
 
 class Sample(NamedTuple):
@@ -89,56 +87,6 @@ class Dataset(Protocol):
     def content(self, index: int) -> bytes | None:
         """The bytes of the picture's file; None for a rendered picture. Raises ValueError if they cannot be read."""
         ...
-
-
-@dataclass(frozen=True)
-class SamplesInMemory:
-    """The part of a `Dataset` that does not read pictures; subclasses add the rest."""
-
-    classes: tuple[str, ...]
-    samples: Sequence[Sample]
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    @property
-    def most_objects(self) -> int:
-        """The largest number of objects in a picture."""
-        return self._most_objects
-
-    @cached_property
-    def _most_objects(self) -> int:  # a cached property alone does not match the protocol's property, says pyright
-        return max((len(sample.objects) for sample in self.samples), default=0)
-
-    def sample(self, index: int) -> Sample:
-        """One picture's name, size and annotations."""
-        return self.samples[index]
-
-
-@dataclass(frozen=True)
-class PictureDataset(SamplesInMemory):
-    """A data set of picture files: `samples[i]` describes the file at `paths[i]`."""
-
-    paths: Sequence[Path]
-    notes: tuple[str, ...] = ()
-    annotated: Sequence[AnnotatedPicture] = ()
-
-    def content(self, index: int) -> bytes:
-        """The bytes of the picture's file. Raises ValueError if it is missing or empty."""
-        return picture_content(self.paths[index])
-
-    def picture(self, index: int, reduction: int = 1) -> UInt8[np.ndarray, "h w 3"]:
-        """The picture as uint8 RGB. Raises ValueError if it cannot be read or its size is not the annotated one."""
-        path, content = self.paths[index], self.content(index)
-        picture = decode_picture(content, path, reduction)
-        height, width = self.samples[index].height, self.samples[index].width
-        if picture.shape[:2] != (-(-height // reduction), -(-width // reduction)):
-            picture = picture if reduction == 1 else decode_picture(content, path)
-            raise ValueError(
-                f"{path}: the picture is {picture.shape[1]} x {picture.shape[0]} pixels (width x height, "
-                f"EXIF rotation applied), but its annotation says {width} x {height}"
-            )
-        return picture
 
 
 def is_stored(dataset: Dataset) -> bool:

@@ -7,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from centernet_data.contract.messages import listed
-from centernet_data.dataset import Dataset, PictureDataset
+from centernet_data.dataset import Dataset
 from centernet_data.readers.coco import coco_classes, read_coco
 from centernet_data.readers.cocotext import read_cocotext
 from centernet_data.readers.description import Description, classes_line, read_description
 from centernet_data.readers.errors import RAISE, ErrorPolicy
 from centernet_data.readers.tfds import PREFIX, is_tfds, read_tfds, tfds_splits
 from centernet_data.readers.voc import read_voc, voc_classes
+from centernet_data.stored import PictureDataset
 from centernet_data.synthetic.scene_text import SceneTextDataset
 from centernet_data.synthetic.shapes import ShapesDataset
 
@@ -170,7 +171,7 @@ def _classes_of_others(description: Description, split: str) -> list[str]:
 
 
 def _absent(dataset: PictureDataset) -> list[str]:
-    present = {int(label) for sample in dataset.samples for label in sample.objects[:, 4]}
+    present = set(dataset.samples.labels.astype(int).tolist())
     absent = [name for index, name in enumerate(dataset.classes) if index not in present]
     return [f"classes without any object: {listed(absent)}"] if absent else []
 

@@ -8,12 +8,13 @@ Coordinates are continuous: pixel i covers [i, i + 1), so a picture W pixels wid
 """
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 STRIDE = 4  # input pixels per cell of the network's output, along each side
 MOST_DETECTIONS = 100  # per picture: the most a detector returns, and the most COCO's average precision counts
 
 Boxes = Float[np.ndarray, "*n 4"]
+Side = float | Int[np.ndarray, "*n"]  # of one picture, or of each box's picture
 
 
 def cyxhw_to_xyxy(boxes: Boxes) -> Boxes:
@@ -34,6 +35,7 @@ def cyxhw_to_xywh(boxes: Boxes) -> Boxes:
     return np.stack([x - width / 2, y - height / 2, width, height], axis=-1)
 
 
-def clip_xyxy(boxes: Boxes, height: float, width: float) -> Boxes:
-    """Clips corners to a picture of `height` x `width`; a box outside the picture ends up with no area."""
-    return np.clip(boxes, 0, np.array([width, height, width, height]))
+def clip_xyxy(boxes: Boxes, height: Side, width: Side) -> Boxes:
+    """Clips corners to a picture of `height` x `width`, or each box to its own; a box outside the picture ends up with
+    no area."""
+    return np.clip(boxes, 0, np.stack([width, height, width, height], axis=-1))

@@ -5,13 +5,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
-from centernet_data.contract.boxes import clip_xyxy, xyxy_to_cyxhw
+from centernet_data.contract.boxes import Side, clip_xyxy, xyxy_to_cyxhw
 from centernet_data.contract.messages import duplicates, listed, shown
-from centernet_data.dataset import AnnotatedPicture, PictureDataset, Sample
+from centernet_data.dataset import AnnotatedPicture
 from centernet_data.readers.errors import RAISE, ErrorPolicy
-from centernet_data.readers.named_files import elsewhere, is_there
+from centernet_data.readers.named_files import elsewhere, missing_files
+from centernet_data.stored import AnnotatedPictures, Paths, PictureDataset, Samples
 
 Known = Callable[[], Collection[str]]  # class names that are right although this split's own file lacks them
 
@@ -36,28 +37,26 @@ def dataset_of(
     reports what is wrong with each.
     """
     counts = Counter() if counts is None else counts
-    indices = {name: index for index, name in enumerate(classes)}
-    samples, paths, annotated = [], [], []
-    for picture in pictures:
-        samples.append(_sample(picture, indices, counts))
-        paths.append(picture.path)
-        if not errors.raises:
-            annotated.append(picture)
+    annotated = pictures if isinstance(pictures, AnnotatedPictures) else AnnotatedPictures.of(pictures)
+    samples = _samples(annotated, classes, counts)
     if errors.raises:
-        _require_files(paths, annotations)
-    counts["pictures listed more than once, each time with a part of the objects"] += len(paths) - len(set(paths))
+        _require_files(annotated.paths, annotations)
+    repeated = len(annotated) - len(set(annotated.paths))
+    counts["pictures listed more than once, each time with a part of the objects"] += repeated
     notes = [f"{what}: {count}" for what, count in sorted(counts.items()) if count]
     notes += _alike(classes, annotations, errors)
-    return PictureDataset(tuple(classes), samples, paths, tuple(notes), annotated)
+    return PictureDataset(
+        tuple(classes), samples, Paths.of(annotated.paths), tuple(notes), () if errors.raises else annotated
+    )
 
 
 def objects_from_corners(
-    corners: Float[np.ndarray, "n 4"], class_indices: Sequence[int], height: int, width: int
+    corners: Float[np.ndarray, "n 4"], class_indices: Sequence[int] | Int[np.ndarray, "n"], height: Side, width: Side
 ) -> tuple[Float[np.ndarray, "n 6"], Float[np.ndarray, "n"]]:
     """Builds rows of (y_centre, x_centre, height, width, class, confidence 1), in pixels, and their areas in pixels².
 
-    `corners` are rows of (x_min, y_min, x_max, y_max); they are clipped to the picture of `height` x `width`. A box
-    entirely outside keeps its row, with an area of 0.
+    `corners` are rows of (x_min, y_min, x_max, y_max); they are clipped to the picture of `height` x `width`, or
+    each to its own. A box entirely outside keeps its row, with an area of 0.
     """
     boxes = xyxy_to_cyxhw(clip_xyxy(corners, height, width))
     labels, ones = np.asarray(class_indices, float), np.ones(len(corners))
@@ -131,22 +130,26 @@ def _alike(classes: Sequence[str], annotations: Path, errors: ErrorPolicy) -> li
     return alike
 
 
-def _sample(picture: AnnotatedPicture, indices: dict[str, int], counts: Counter[str]) -> Sample:
-    boxes = [box for box in picture.boxes if box.label in indices]
-    corners = np.array([box.corners for box in boxes], float).reshape(-1, 4)
-    class_indices = [indices[box.label] for box in boxes]
-    rows, clipped_areas = objects_from_corners(corners, class_indices, picture.height, picture.width)
-    given_areas = np.array([np.nan if box.area is None else box.area for box in boxes], float)
+def _samples(annotated: AnnotatedPictures, classes: Sequence[str], counts: Counter[str]) -> Samples:
+    indices = {name: index for index, name in enumerate(classes)}
+    index_of_label = np.array([indices.get(name, -1) for name in annotated.label_names], np.int64)
+    class_indices, count = index_of_label[annotated.labels], len(annotated)
+    chosen = class_indices >= 0
+    counts["objects left out because their class was not selected"] += int((~chosen).sum())
+    picture = np.repeat(np.arange(count), np.diff(annotated.first))[chosen]
+    height, width = annotated.sizes[picture].T
+    rows, clipped_areas = objects_from_corners(annotated.corners[chosen], class_indices[chosen], height, width)
+    given_areas, kinds = annotated.areas[chosen], annotated.kinds[chosen]
     areas = np.where(np.isnan(given_areas), clipped_areas, given_areas)
-    kinds = {box.ignored for box in boxes if box.ignored}
-    flags = {kind: np.array([box.ignored == kind for box in boxes], bool) for kind in kinds}
-    counts["objects left out because their class was not selected"] += len(picture.boxes) - len(boxes)
+    flags = {kind: kinds == number for number, kind in enumerate(annotated.kind_names) if number}
     real, ignored = real_and_ignored(clipped_areas, flags, counts)
-    return Sample(picture.name, picture.height, picture.width, rows[real], areas[real], rows[ignored])
+    in_each = {"objects_in": np.bincount(picture[real], minlength=count)}
+    in_each["ignored_in"] = np.bincount(picture[ignored], minlength=count)
+    return Samples.in_columns(annotated.names, annotated.sizes, rows[real], areas[real], rows[ignored], **in_each)
 
 
-def _require_files(paths: Sequence[Path], annotations: Path) -> None:
-    missing = [path for path in paths if not is_there(path)]
+def _require_files(paths: Sequence[str], annotations: Path) -> None:
+    missing = missing_files(paths)
     if missing:
         raise ValueError(
             f"{annotations}: {len(missing)} of {len(paths)} pictures are missing; the first is {missing[0]}"

@@ -1,13 +1,14 @@
 """Reads data sets annotated in COCO's JSON format."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 from centernet_data.contract.messages import listed, shown
-from centernet_data.dataset import AnnotatedBox, AnnotatedPicture, PictureDataset
+from centernet_data.dataset import AnnotatedBox, AnnotatedPicture
 from centernet_data.readers.annotations import CROWD, Known, chosen_classes, dataset_of
+from centernet_data.readers.coco_columns import MARKED_IGNORED, coco_columns
 from centernet_data.readers.errors import RAISE, ErrorPolicy
 from centernet_data.readers.json_records import (
     ID,
@@ -20,8 +21,7 @@ from centernet_data.readers.json_records import (
     read_json,
 )
 from centernet_data.readers.named_files import picture_file
-
-MARKED_IGNORED = "objects marked 'ignore'"
+from centernet_data.stored import PictureDataset
 
 
 def read_coco(
@@ -39,6 +39,21 @@ def read_coco(
     areas of the outlines), or the clipped boxes' where the file has none. Raises ValueError, naming the file and the
     record, for anything missing, malformed or inconsistent; mistakes in single records go to `errors`.
     """
+    if not annotations.is_file():
+        raise ValueError(f"{annotations}: the annotation file does not exist")
+    columns = coco_columns(images, annotations)
+    if columns is None:
+        return read_record_by_record(images, annotations, classes, errors, known)
+    _remark_gaps(columns.categories, annotations, errors)
+    chosen = chosen_classes(list(columns.categories.values()), classes, annotations, known)
+    _require_folder(images)
+    return dataset_of(columns.annotated, chosen, annotations, errors)
+
+
+def read_record_by_record(
+    images: Path, annotations: Path, classes: Sequence[str] | None, errors: ErrorPolicy, known: Known
+) -> PictureDataset:
+    """Reads a COCO file as `read_coco` does, but slowly: it looks at each record, and says what is wrong with it."""
     content = read_json(annotations, "COCO")
     image_records, box_records, category_records = (
         read_records(content, key, annotations, errors) for key in ("images", "annotations", "categories")
@@ -47,10 +62,13 @@ def read_coco(
     chosen = chosen_classes(list(dict.fromkeys(names.values())), classes, annotations, known)
     images_by_id = by_id(image_records, errors)
     boxes = _boxes_by_image(box_records, images_by_id, names, errors)
+    _require_folder(images)
+    return dataset_of(_pictures(images, images_by_id, boxes, errors), chosen, annotations, errors)
+
+
+def _require_folder(images: Path) -> None:
     if not images.is_dir():
         raise ValueError(f"{images}: the folder of pictures does not exist")
-    pictures = _pictures(images, images_by_id, boxes, errors)
-    return dataset_of(pictures, chosen, annotations, errors)
 
 
 def coco_classes(annotations: Path) -> list[str]:
@@ -102,10 +120,14 @@ def _category_names(
                 errors.remark(
                     "categories of one name", f"{record.where}: its name, '{name}', is another's too: one class"
                 )
-    if gaps := _gaps([key for key in names if isinstance(key, int)]):
+    _remark_gaps(names, path, errors)
+    return names
+
+
+def _remark_gaps(ids: Iterable[int | str], path: Path, errors: ErrorPolicy) -> None:
+    if gaps := _gaps([key for key in ids if isinstance(key, int)]):
         skipped = f"{path}: the category ids skip {listed(gaps)}"
         errors.remark("category ids", f"{skipped}; a class's index is its position in the file, not its id", "note")
-    return names
 
 
 def _gaps(ids: Sequence[int]) -> list[str]:

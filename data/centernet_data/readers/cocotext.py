@@ -7,7 +7,7 @@ from pathlib import Path
 
 from centernet_data.contract.messages import listed, shown
 from centernet_data.contract.words import LEAST_AREA, ONE_CLASS
-from centernet_data.dataset import AnnotatedBox, AnnotatedPicture, PictureDataset
+from centernet_data.dataset import AnnotatedBox, AnnotatedPicture
 from centernet_data.readers.annotations import chosen_classes, dataset_of
 from centernet_data.readers.errors import RAISE, ErrorPolicy
 from centernet_data.readers.json_records import (
@@ -21,6 +21,7 @@ from centernet_data.readers.json_records import (
     read_json,
 )
 from centernet_data.readers.named_files import is_there, picture_file
+from centernet_data.stored import PictureDataset
 
 WORD_CLASSES = ("machine printed", "handwritten", "others")
 LEGIBILITY = ("legible", "illegible")

@@ -27,7 +27,7 @@ def read_json(path: Path, format_name: str) -> "Record":
     if not path.is_file():
         raise ValueError(f"{path}: the annotation file does not exist")
     try:
-        content = json.loads(path.read_bytes(), object_pairs_hook=_without_lost_values)
+        content = json.loads(path.read_bytes(), object_pairs_hook=without_lost_values)
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: not JSON: line {error.lineno}, column {error.colno}: {error.msg}") from error
     except (ValueError, RecursionError) as error:  # not UTF-8, a number of thousands of digits, thousands of brackets
@@ -120,7 +120,8 @@ def not_among(record: Record, key: str, ids: Collection[int | str], what: str) -
     return record.error(f"its {key} {value!r} is not among the {what}{hint}")
 
 
-def _without_lost_values(pairs: list[tuple[str, object]]) -> dict:
+def without_lost_values(pairs: list[tuple[str, object]]) -> dict:
+    """The object of these members. Raises ValueError if it has two values for one key, of which one would be lost."""
     values = dict(pairs)
     if len(values) < len(pairs):
         for key, value in pairs:

@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from unicodedata import normalize
 from urllib.parse import unquote
@@ -58,13 +58,55 @@ def is_there(path: Path) -> bool:
         return False
 
 
+class PictureFiles:
+    """The files that names mean in a folder, as `picture_file` finds them, but with each folder listed only once."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._before = str(folder / "x")[:-1]  # a folder of "." is not written
+        self._names: dict[str, set[str]] = {}
+
+    def path(self, name: str) -> str:
+        """The path of the file that `name` means."""
+        inner, own = os.path.split(name)
+        if inner not in self._names:
+            self._names[inner] = _names_of_files(self._folder / inner)
+        if own not in self._names[inner]:
+            return str(picture_file(self._folder, name))
+        return str(self._folder / name) if inner else self._before + own
+
+
+def missing_files(paths: Sequence[str]) -> list[Path]:
+    """Those of the paths that are no files. Lists each folder once, because asking a network's disk for a hundred
+    thousand files one by one takes minutes."""
+    folders: dict[str, set[str]] = {}
+    missing = []
+    for path in paths:
+        folder, name = os.path.split(path)
+        if folder not in folders:
+            folders[folder] = _names_of_files(folder)
+        if name not in folders[folder] and not is_there(Path(path)):  # a list may have other accents than were asked
+            missing.append(Path(path))
+    return missing
+
+
+def _names_of_files(folder: str | Path) -> set[str]:
+    try:
+        with os.scandir(folder or ".") as entries:
+            return {entry.name for entry in entries if entry.is_file()}
+    except OSError:  # no folder, or one that may not be listed, though its files may be read
+        return set()
+
+
 def picture_file(folder: Path, name: str) -> Path:
     """The file that `name` means: as it is written, or else with Windows' backslashes or a URL's %20 read as such, and
     with accents as a Mac writes them, or as others do. The first of these if none exists."""
+    if is_there(plain := folder / name):
+        return plain
     spellings = [name, name.replace("\\", "/"), unquote(name), unquote(name).replace("\\", "/")]
     spellings += [normalize(form, spelling) for form in ("NFC", "NFD") for spelling in spellings]
     paths = [folder / spelling for spelling in dict.fromkeys(spellings)]
-    return next((path for path in paths if is_there(path)), paths[0])
+    return next((path for path in paths if is_there(path)), plain)
 
 
 def elsewhere(missing: Path) -> str:

@@ -12,10 +12,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from centernet_data.contract.messages import listed, one_line
-from centernet_data.dataset import AnnotatedPicture, Sample, SamplesInMemory
+from centernet_data.dataset import AnnotatedPicture, Sample
 from centernet_data.imaging.decoding import decode_picture, upright_size
 from centernet_data.readers.annotations import CROWD, DIFFICULT, objects_from_corners, real_and_ignored
 from centernet_data.readers.errors import RAISE, ErrorPolicy
+from centernet_data.stored import Samples, SamplesInMemory
 
 PREFIX = "tfds:"
 NOTES = "centernet_notes"  # key in the metadata: by split, the notes from preparation by this project
@@ -143,7 +144,9 @@ def read_tfds(data: str, split: str, errors: ErrorPolicy = RAISE) -> TfdsDataset
         notes.append("the classes have no names, so their numbers are used")
     counted = [f"{what}: {count}" for what, count in sorted(counts.items()) if count]
     prepared = _notes_of_preparation(builder, name)
-    return TfdsDataset(classes, samples, records, kept, (*notes, *(counted if prepared is None else prepared)))
+    return TfdsDataset(
+        classes, Samples.of(samples), records, kept, (*notes, *(counted if prepared is None else prepared))
+    )
 
 
 def tfds_splits(data: str) -> tuple[str, ...]:

@@ -9,13 +9,14 @@ from unicodedata import normalize
 
 from centernet_data.contract.messages import duplicates, listed
 from centernet_data.contract.text_files import read_lines
-from centernet_data.dataset import AnnotatedBox, AnnotatedPicture, PictureDataset
+from centernet_data.dataset import AnnotatedBox, AnnotatedPicture
 from centernet_data.imaging.decoding import picture_content, upright_size
 from centernet_data.imaging.finding import PICTURE_SUFFIXES
 from centernet_data.readers.annotations import DIFFICULT, Known, chosen_classes, dataset_of, side_in_pixels
 from centernet_data.readers.errors import RAISE, ErrorPolicy
 from centernet_data.readers.named_files import NamedFiles, is_there
 from centernet_data.readers.voc_xml import Element, read_xml
+from centernet_data.stored import PictureDataset
 
 _LINE_OF_A_CLASS = re.compile(r"(.*\S)\s+(-1|0|1)")  # VOC's lists of one class: a picture's name, and whether it has it
 _SIZE_FROM_FILE = "pictures whose size is read from their file, because their annotation has none"
