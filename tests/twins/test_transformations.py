@@ -20,7 +20,7 @@ OBJECTS = np.array([[[10, 12, 8, 9, 1, 1], [20, 7, 5, 14, 0, 1]], [[3, 30, 6, 4,
 POINTS = 1 / (1 + np.exp(-random(2, 8, 8, 6)))
 # Each of whole batches, with the arrays that it takes.
 FUNCTIONS = {
-    "objects_to_points": (centernet_jax.ObjectsToPoints(8, targets="adaptive"), [OBJECTS / 4]),
+    "objects_to_points": (centernet_jax.ObjectsToPoints(8, targets="adaptive"), [OBJECTS / [4, 4, 4, 4, 1, 1]]),
     "points_to_objects": (centernet_jax.PointsToObjects(5), [POINTS]),
     "suppression": (centernet_jax.PointsNonMaxSuppression(), [POINTS]),
     "scale_objects": (centernet_jax.ScaleObjects(), [OBJECTS]),
