@@ -20,11 +20,13 @@ DataName = tyro.conf.Positional[
         str,
         tyro.conf.arg(
             metavar="DATA",
-            help="A built-in data set (shapes, scene-text), a TOML file that describes one, or tfds:NAME or "
-            "tfds:FOLDER.",
+            help="A folder in a known layout, a TOML file or YOLO's data.yaml that describes a data set, a COCO file, "
+            "tfds:NAME or tfds:FOLDER, or a built-in data set (shapes, scene-text).",
         ),
     ]
 ]
+ValShareOption = Annotated[float | None, tyro.conf.arg(metavar="SHARE", help_behavior_hint="")]
+ValGroupOption = Annotated[str | None, tyro.conf.arg(metavar="REGEX", help_behavior_hint="")]
 ModelFile = tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="MODEL", help="A run's model.safetensors.")]]
 
 

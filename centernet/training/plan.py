@@ -14,8 +14,9 @@ from centernet_data.batches import Batches
 from centernet_data.contract.augmentation import NO_AUGMENTATION
 from centernet_data.contract.model_config import ModelConfig
 from centernet_data.contract.recipe import Recipe
+from centernet_data.contract.val_share import check_val_share
 from centernet_data.dataset import Dataset, check_pictures, is_stored
-from centernet_data.source import open_train_and_val
+from centernet_data.source import how_data_is_taken, open_train_and_val
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def make_plan(settings: Settings, backend: Backend, shard: tuple[int, int] = (0,
         folder.require_not_within(settings.pretrained)
     if shard[0] == 0 and (settings.tensorboard or (settings.resume and folder.tensorboard.exists())):
         import_tensorboardx()
-    train_set, val_set = open_train_and_val(settings.data)
+    train_set, val_set = open_train_and_val(settings.data, check_val_share(settings.val_share, settings.val_group))
     augmentation = settings.augmentation if settings.augment and is_stored(train_set) else NO_AUGMENTATION
     pictures_per_step = settings.batch_size * settings.recipe.accumulate
     plan = Plan(
@@ -105,6 +106,8 @@ def _describe(plan: Plan) -> None:
     train_set, val_set = plan.train_set, plan.val_set
     validation = "no validation split" if val_set is None else f"{len(val_set)} to validate on"
     classes = f"{len(train_set.classes)} classes" if len(train_set.classes) != 1 else f"class {train_set.classes[0]}"
+    if how_taken := how_data_is_taken(plan.settings.data):
+        plan.say(how_taken)
     plan.say(f"{plan.settings.data}: {len(train_set)} pictures to train on, {validation}; {classes}")
     for split, dataset in (("train", train_set), ("val", val_set)):
         for note in dataset.notes if dataset is not None else ():

@@ -7,13 +7,21 @@ from typing import Annotated, Literal
 
 import tyro
 
-from centernet.options import BackendName, ImageSize, height_and_width, require_image_size
+from centernet.options import (
+    BackendName,
+    ImageSize,
+    ValGroupOption,
+    ValShareOption,
+    height_and_width,
+    require_image_size,
+)
 from centernet_data.contract.augmentation import Augmentation
 from centernet_data.contract.checks import refuse, require
 from centernet_data.contract.messages import in_utf8
 from centernet_data.contract.model_config import Resize
 from centernet_data.contract.precision import Device
 from centernet_data.contract.recipe import RecipeOptions
+from centernet_data.contract.val_share import check_val_share
 
 
 @dataclass(frozen=True)
@@ -23,7 +31,13 @@ class Settings:
     preset: Literal["tiny_coco", "coco", "voc", "cocotext"] | None = None
     """Other defaults, for a known data set; --preset NAME --help shows them and where they come from."""
     data: str = "shapes"
-    """shapes, scene-text, a TOML file that describes a data set (docs/data.md), tfds:NAME or tfds:FOLDER."""
+    """A folder in a known layout, a TOML file or YOLO's data.yaml that describes a data set (docs/data.md), a COCO
+    file, tfds:NAME or tfds:FOLDER, shapes or scene-text."""
+    val_share: ValShareOption = None
+    """Where there is no validation split: the share of pictures to validate on, such as 0.2, chosen by their names."""
+    val_group: ValGroupOption = None
+    """Pictures in whose names this finds the same text (its first group, if it has one) stay together: frames of one
+    film, copies of one photograph."""
     out: Path | None = None
     """Folder for the run; runs/NAME-OF-DATA if not given."""
     overwrite: bool = False
@@ -77,6 +91,7 @@ class Settings:
         require_image_size(self.image_size)
         if self.recipe.backbone_rate == 0 and not self.pretrained:
             refuse("--backbone-rate 0 freezes the ResNet, so it needs a --pretrained one")
+        check_val_share(self.val_share, self.val_group)
         if self.resume and self.overwrite:
             refuse("--resume continues a run and --overwrite replaces it; give one of them")
         self._require_several_values_per_channel()

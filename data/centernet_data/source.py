@@ -7,35 +7,56 @@ from dataclasses import replace
 from pathlib import Path
 
 from centernet_data.contract.messages import listed
+from centernet_data.contract.val_share import ValShare, check_val_share
 from centernet_data.dataset import Dataset
 from centernet_data.readers.coco import coco_classes, read_coco
 from centernet_data.readers.cocotext import read_cocotext
-from centernet_data.readers.description import Description, classes_line, read_description
+from centernet_data.readers.description import Description, classes_line
 from centernet_data.readers.errors import RAISE, ErrorPolicy
-from centernet_data.readers.tfds import PREFIX, is_tfds, read_tfds, tfds_splits
+from centernet_data.readers.recognition import describe, how_taken
+from centernet_data.readers.tfds import PREFIX, TfdsDataset, is_tfds, read_tfds, tfds_splits
 from centernet_data.readers.voc import read_voc, voc_classes
+from centernet_data.readers.yolo import YoloFiles, read_yolo
+from centernet_data.share import parts
 from centernet_data.stored import PictureDataset
 from centernet_data.synthetic.scene_text import SceneTextDataset
 from centernet_data.synthetic.shapes import ShapesDataset
 
+PARTS = ("train", "val")
 _BUILT_IN = {"shapes": ShapesDataset, "scene-text": SceneTextDataset}
 
 
-def open_dataset(data: str | Path, split: str, errors: ErrorPolicy = RAISE, known: Collection[str] = ()) -> Dataset:
+def open_dataset(
+    data: str | Path,
+    split: str,
+    errors: ErrorPolicy = RAISE,
+    known: Collection[str] = (),
+    val_share: ValShare | None = None,
+) -> Dataset:
     """Opens one split of a data set. `data` is the name of a built-in one ("shapes", "scene-text"), "tfds:" followed by
-    the name or folder of a TFDS data set, or the path of a TOML file such as:
+    the name or folder of a TFDS data set, a folder or a file in one of the layouts that `describe` recognises, or the
+    path of a TOML file such as:
 
-        format = "coco"              # or "cocotext" or "voc"
+        format = "coco"              # or "cocotext", "voc" or "yolo"
         classes = ["person"]         # optional: only these, in this order; a split may lack objects of some
+        val_share = 0.2              # optional, where there is no [val]: validate on a fifth of [train]; val_group too
         [train]                      # one section per split
         images = "images"            # paths are relative to the TOML file's folder
-        annotations = "train.json"   # "voc" has instead: root = "VOC2007" and split = "train"
+        annotations = "train.json"   # "voc" has instead: root = "VOC2007" and split = "train"; "yolo" only images
 
     "cocotext" also needs a `split`, and has two more options besides `classes`: ignore_illegible = true and
-    least_area = 0.001; "voc" has first_pixel = 0 for coordinates counted from 0. A class that the files of no split
-    name, nor `known`, is taken for misspelt. Raises ValueError, naming the file and the record, for any mistake in the
-    TOML file or in the files it refers to; mistakes in single records go to `errors`.
+    least_area = 0.001; "voc" has first_pixel = 0 for coordinates counted from 0; "yolo" needs the names of its classes,
+    names = ["person"]. A class that the files of no split name, nor `known`, is taken for misspelt. With a `val_share`,
+    "train" and "val" are parts of the data set's "train". Raises ValueError, naming the file and the record, for any
+    mistake in the TOML file or in the files it refers to; mistakes in single records go to `errors`.
     """
+    val_share = _val_share_of(data, val_share)
+    if val_share is None or split not in PARTS:
+        return _open_whole(data, split, errors, known)
+    return _divided(data, _open_whole(data, "train", errors, known), val_share)[split]
+
+
+def _open_whole(data: str | Path, split: str, errors: ErrorPolicy, known: Collection[str]) -> Dataset:
     if _is_builtin(data):
         return _BUILT_IN[str(data)](split)
     if is_tfds(data):
@@ -43,10 +64,17 @@ def open_dataset(data: str | Path, split: str, errors: ErrorPolicy = RAISE, know
     return _open_section(_described(data), split, errors, known)
 
 
-def split_names(data: str | Path) -> tuple[str, ...]:
+def split_names(data: str | Path, val_share: ValShare | None = None) -> tuple[str, ...]:
     """The names of a data set's splits, in the order of its file. Raises ValueError for a file that describes none."""
+    names = _own_split_names(data)
+    if _val_share_of(data, val_share) is None:
+        return names
+    return (*PARTS, *(name for name in names if name not in PARTS))
+
+
+def _own_split_names(data: str | Path) -> tuple[str, ...]:
     if _is_builtin(data):
-        return ("train", "val")
+        return PARTS
     if is_tfds(data):
         return tfds_splits(str(data))
     description = _described(data)
@@ -55,20 +83,56 @@ def split_names(data: str | Path) -> tuple[str, ...]:
     return tuple(description.sections)
 
 
+def _val_share_of(data: str | Path, given: ValShare | None) -> ValShare | None:
+    """The share that is given, or that the TOML file names. Raises ValueError if the data set has a "val" already."""
+    val_share = given or _described_share(data)
+    if val_share is not None and "val" in _own_split_names(data):
+        raise ValueError(f"{data}: it has a split to validate on, [val], so no share of [train] is taken for that")
+    return val_share
+
+
+def _described_share(data: str | Path) -> ValShare | None:
+    if _is_builtin(data) or is_tfds(data):
+        return None
+    description = _described(data)
+    try:
+        return check_val_share(description.val_share, description.val_group)
+    except ValueError as error:
+        raise ValueError(f"{description.path}: {error}") from None
+
+
+def _divided(data: str | Path, whole: Dataset, val_share: ValShare) -> dict[str, Dataset]:
+    """The parts of a data set to train on and to validate on."""
+    if not isinstance(whole, PictureDataset | TfdsDataset):
+        raise ValueError(f"{data}: rendered pictures are not divided")
+    found = parts([sample.name for sample in whole.samples], val_share, f"{data}: [train]")
+    together = f", in {found.val_groups} groups" if val_share.group else ""
+    note = f"a share of {val_share.share:g} of [train], by name: {len(found.val)} of {len(whole)} pictures{together}"
+    val = whole.part(found.val)
+    return {"train": whole.part(found.train), "val": replace(val, notes=(*val.notes, note))}
+
+
+def how_data_is_taken(data: str | Path) -> str:
+    """One line that says what a folder or a file was taken for; empty if that needs no words."""
+    return "" if _is_builtin(data) or is_tfds(data) else how_taken(data, _described(data))
+
+
 def name_of_data(data: str) -> str:
-    """A short name for a data set: the name of its TOML file, or TFDS's name without the version."""
+    """A short name for a data set: the name of its folder or TOML file, or TFDS's name without the version."""
     if is_tfds(data):
-        parts = Path(data.removeprefix(PREFIX)).parts
-        return next((part for part in reversed(parts) if not re.fullmatch(r"[\d.]+\.\d+", part)), "tfds")
-    return Path(data).stem
+        parts_of_name = Path(data.removeprefix(PREFIX)).parts
+        return next((part for part in reversed(parts_of_name) if not re.fullmatch(r"[\d.]+\.\d+", part)), "tfds")
+    return Path(data).resolve().name if Path(data).is_dir() else Path(data).stem
 
 
-def open_for_model(data: str | Path, split: str, classes: Sequence[str], model: Path) -> Dataset:
+def open_for_model(
+    data: str | Path, split: str, classes: Sequence[str], model: Path, val_share: ValShare | None = None
+) -> Dataset:
     """Opens one split of a data set for the model in the file `model`, which has the given classes.
 
     Raises ValueError as `open_dataset` does, and if the data set's classes differ or the split has no pictures.
     """
-    dataset = open_dataset(data, split, known=classes)
+    dataset = open_dataset(data, split, known=classes, val_share=val_share)
     if tuple(dataset.classes) != tuple(classes):
         raise ValueError(
             f"{data}: its classes ({', '.join(dataset.classes)}) differ from those of {model} ({', '.join(classes)})"
@@ -78,13 +142,17 @@ def open_for_model(data: str | Path, split: str, classes: Sequence[str], model: 
     return dataset
 
 
-def open_train_and_val(data: str | Path) -> tuple[Dataset, Dataset | None]:
+def open_train_and_val(data: str | Path, val_share: ValShare | None = None) -> tuple[Dataset, Dataset | None]:
     """Opens the splits "train" and "val" of a data set; None if it has no "val".
 
     Raises ValueError as `open_dataset` and `require_trainable` do.
     """
-    train = open_dataset(data, "train")
-    val = open_dataset(data, "val") if "val" in split_names(data) else None
+    val_share, val = _val_share_of(data, val_share), None
+    train = _open_whole(data, "train", RAISE, ())
+    if val_share is not None:
+        train, val = _divided(data, train, val_share).values()
+    elif "val" in _own_split_names(data):
+        val = _open_whole(data, "val", RAISE, ())
     require_trainable(data, train, val)
     return train, val
 
@@ -105,7 +173,7 @@ def open_splits(data: str | Path) -> dict[str, Dataset]:
 def require_trainable(data: str | Path, train: Dataset, val: Dataset | None) -> None:
     """Raises ValueError if a split has no pictures, `train` has no objects, or the classes of the two differ."""
     require_pictures(data, "train", train)
-    if not any(len(train.sample(index).objects) for index in range(len(train))):
+    if not any(len(train.sample(index).objects) for index in range(len(train))):  # the first mostly has some
         raise ValueError(f"{data}: [train] has no objects in any of its {len(train)} pictures")
     if val is not None:
         require_pictures(data, "val", val)
@@ -126,9 +194,9 @@ def coco_section(data: str | Path, split: str) -> tuple[Path, Path, list[str] | 
     if _is_builtin(data) or is_tfds(data):
         return None
     description = _described(data)
-    if description.format != "coco":
+    if description.format != "coco" or _val_share_of(data, None) is not None:
         return None
-    section, folder = description.section(split), description.path.parent
+    section, folder = description.section(split), description.folder
     return folder / section["images"], folder / section["annotations"], description.classes
 
 
@@ -137,18 +205,23 @@ def _is_builtin(data: str | Path) -> bool:
 
 
 def _described(data: str | Path) -> Description:
-    return read_description(Path(data), list(_BUILT_IN))
+    return describe(Path(data), list(_BUILT_IN))
 
 
 def _open_section(description: Description, split: str, errors: ErrorPolicy, known: Collection[str]) -> PictureDataset:
     section, classes, options = description.section(split), description.classes, description.options
-    folder = description.path.parent
+    folder = description.folder
 
     def elsewhere() -> list[str]:
         return [*known, *_classes_of_others(description, split)]
 
     if description.format == "voc":
-        dataset = read_voc(folder / section["root"], section["split"], classes, errors, **options, known=elsewhere)
+        root = folder / section["root"]
+        dataset = read_voc(root, section.get("split"), classes, errors, **options, known=elsewhere)
+    elif description.format == "yolo":
+        images = section["images"] if isinstance(section["images"], list) else [section["images"]]
+        files = YoloFiles([folder / place for place in images], **options)
+        dataset = read_yolo(files, description.path, classes, errors, known=elsewhere)
     else:
         images, annotations = folder / section["images"], folder / section["annotations"]
         if description.format == "coco":
@@ -160,7 +233,7 @@ def _open_section(description: Description, split: str, errors: ErrorPolicy, kno
 
 def _classes_of_others(description: Description, split: str) -> list[str]:
     """The classes that the files of the other splits name, as far as they can be read."""
-    names, folder = [], description.path.parent
+    names, folder = [], description.folder
     for other in description.sections:
         with suppress(ValueError, OSError):  # opening that split reports it
             if other != split and description.format == "voc":

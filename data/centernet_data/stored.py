@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +73,10 @@ class Samples(MadeWhenAsked[Sample]):
         rows, areas = columns["objects"][objects], columns["areas"][objects]
         return Sample(name, height, width, rows, areas, columns["ignored"][ignored])
 
+    def part(self, indices: Sequence[int]) -> "Samples":
+        """The samples at these indices, in this order."""
+        return Samples.of(self[index] for index in indices)
+
     @property
     def labels(self) -> Float[np.ndarray, "m"]:
         """The class of every object."""
@@ -129,6 +133,12 @@ class PictureDataset(SamplesInMemory):
     paths: Paths
     notes: tuple[str, ...] = ()
     annotated: Sequence[AnnotatedPicture] = ()
+
+    def part(self, indices: Sequence[int]) -> "PictureDataset":
+        """The pictures at these indices, in this order, as a data set."""
+        paths = Paths.of(self.paths[index] for index in indices)
+        annotated = [self.annotated[index] for index in indices] if self.annotated else ()
+        return replace(self, samples=self.samples.part(indices), paths=paths, annotated=annotated)
 
     def content(self, index: int) -> bytes:
         """The bytes of the picture's file. Raises ValueError if it is missing or empty."""

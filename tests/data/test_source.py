@@ -87,20 +87,31 @@ def test_rendered_ones_are_built_in(name):
     ("text", "message"),
     [
         ('format = "coco"\nclasses = dog\n', "not TOML: .*line 2"),
-        ("", "'format' is missing; it should be one of: coco, cocotext, voc"),
-        ('format = "yolo"', "no such format: 'yolo'; there are: coco, cocotext, voc"),
+        ("", "'format' is missing; it should be one of: coco, cocotext, voc, yolo"),
+        ('format = "yoIo"', "no such format: 'yoIo'; there are: coco, cocotext, voc, yolo"),
+        ('format = "yolo"', "'names' is missing: the names of the classes 0, 1, ... in the label files"),
+        ('format = "yolo"\nnames = "dog"', "'names' should be a list of at least one string, but is 'dog'"),
+        ('format = "yolo"\nnames = ["dog"]\n[train]', r"'images' of \[train\] is missing"),
+        (
+            'format = "yolo"\nnames = ["dog"]\n[train]\nimages = []',
+            r"'images' of \[train\] should be a string or a list",
+        ),
+        ("val_share = 1\n" + COCO, "--val-share must be between 0 and 1, such as 0.2, not 1"),
+        ("val_group = '('\nval_share = 0.2\n" + COCO, r"--val-group must be a regular expression, not '\('"),
         ("format = ['coco']", r"no such format: \['coco'\]"),
         ('format = "coco"', r"there is no section \[train\]; there are: none"),
         ('format = "coco"\n[val]\n[test]', r"there is no section \[train\]; there are: val, test"),
         ('format = "coco"\ntrain = 3', "unknown key: train"),
-        ('clases = ["dog"]\n' + COCO, "unknown key: clases; there are: format, classes and sections"),
+        (
+            'clases = ["dog"]\n' + COCO,
+            "unknown key: clases; there are: format, classes, val_share, val_group",
+        ),
         ('classes = "dog"\n' + COCO, "'classes' should be a list of at least one string, but is 'dog'"),
         ("classes = []\n" + COCO, r"'classes' should be a list of at least one string, but is \[\]"),
         ("classes = [1]\n" + COCO, r"'classes' should be a list of at least one string, but is \[1\]"),
         (COCO + 'split = "train"', r"\[train\] has an unknown key: split; there are: images, annotations"),
         (COCO.replace("images =", "#"), r"'images' of \[train\] is missing"),
         (COCO.replace('"train.json"', "5"), r"'annotations' of \[train\] should be a string, but is 5"),
-        (VOC.replace("split =", "#"), r"'split' of \[train\] is missing"),
         (COCOTEXT.replace("split =", "#"), r"'split' of \[train\] is missing"),
         ("first_pixel = 2\n" + VOC, "'first_pixel' should be 0 or 1, but is 2"),
         ("first_pixel = false\n" + VOC, "'first_pixel' should be 0 or 1, but is False"),
@@ -108,7 +119,10 @@ def test_rendered_ones_are_built_in(name):
         ("least_area = true\n" + COCOTEXT, "'least_area' should be a number from 0 to 1, but is True"),
         ("least_area = nan\n" + COCOTEXT, "'least_area' should be a number from 0 to 1, but is nan"),
         ("ignore_illegible = 1\n" + COCOTEXT, "'ignore_illegible' should be true or false, but is 1"),
-        ("least_area = 0.1\n" + COCO, "unknown key: least_area; there are: format, classes and sections"),
+        (
+            "least_area = 0.1\n" + COCO,
+            "unknown key: least_area; there are: format, classes, val_share, val_group",
+        ),
     ],
 )
 def test_bad_files(folder, text, message):
@@ -117,7 +131,7 @@ def test_bad_files(folder, text, message):
 
 
 def test_neither_a_name_nor_a_file(folder):
-    for data in ("shape", folder):
+    for data in ("shape", folder / "none"):
         with pytest.raises(
             ValueError, match=r": neither a file nor the name of a built-in data set \(there are: shapes, scene-text"
         ):

@@ -116,33 +116,6 @@ def test_no_remedy_where_no_class_is_shared(folder):
         open_for_model(described(folder), "train", ["dog"], Path("m"))
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("train.json", 'data set in a TOML file, such as .*/train.toml, with the lines format = "coco" and, on the next'
-         ' line, train = {images = "images", annotations = "train.json"}$'),
-        ("words.json", 'format = "cocotext" .* annotations = "words.json", split = "train"}$'),
-        ("one", 'such as .*one/voc.toml, with the lines format = "voc" .* train = {root = ".", split = "train"}$'),
-        (".", "it is a folder that holds .*data.toml, .*voc.toml"),
-        ("images", "it is a folder: give the TOML file"),
-        ("data.yaml", "a YAML file, such as YOLO's, is not read: convert"),
-        ("one/Annotations/p.xml", "an XML file, as Pascal VOC's layout has for each picture"),
-        ("data", "; there is .*data.toml$"),
-    ],
-)  # fmt: skip
-def test_what_to_write_for_data_without_a_description(folder, name, message):
-    described(folder), voc(folder)
-    (folder / "words.json").write_text('{"imgs": {}, "anns": {}}')
-    (folder / "data.yaml").write_text("train: images\nnc: 2\n")
-    with pytest.raises(ValueError, match=message) as error:
-        open_dataset(folder / name, "train")
-    if lines := re.search(r"(format = .*) and, on the next line, (train = .*)$", str(error.value)):
-        place = folder / name if (folder / name).is_dir() else folder
-        (place / "new.toml").write_text("\n".join(lines.groups()))
-        if name != "words.json":
-            assert len(open_dataset(place / "new.toml", "train")) == 1
-
-
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_a_byte_order_mark_is_no_part_of_the_text(folder, encoding):
     for file in ("data.toml", "train.json"):

@@ -103,6 +103,16 @@ def upright_size(content: bytes, where: str) -> tuple[int, int]:
         return image.width, image.height
 
 
+def upright_size_of_file(path: Path) -> tuple[int, int]:
+    """The (height, width) of the picture in a file, as `upright_size` reads it. Raises ValueError, naming the file."""
+    _require_content(path)
+    with _one_line_errors(path):
+        with path.open("rb") as file, Image.open(file) as image:
+            if _orientation(image) not in (5, 6, 7, 8):
+                return image.height, image.width
+        return upright_size(path.read_bytes(), str(path))
+
+
 def exif_orientation(content: bytes) -> int:
     """A picture file's EXIF orientation, 1 (upright) to 8; 1 for anything that is not a picture."""
     try:

@@ -40,7 +40,7 @@ def dataset_of(
     annotated = pictures if isinstance(pictures, AnnotatedPictures) else AnnotatedPictures.of(pictures)
     samples = _samples(annotated, classes, counts)
     if errors.raises:
-        _require_files(annotated.paths, annotations)
+        require_files(annotated.paths, annotations)
     repeated = len(annotated) - len(set(annotated.paths))
     counts["pictures listed more than once, each time with a part of the objects"] += repeated
     notes = [f"{what}: {count}" for what, count in sorted(counts.items()) if count]
@@ -148,7 +148,8 @@ def _samples(annotated: AnnotatedPictures, classes: Sequence[str], counts: Count
     return Samples.in_columns(annotated.names, annotated.sizes, rows[real], areas[real], rows[ignored], **in_each)
 
 
-def _require_files(paths: Sequence[str], annotations: Path) -> None:
+def require_files(paths: Sequence[str], annotations: Path) -> None:
+    """Raises ValueError, naming `annotations`, if any of the pictures that it names is missing."""
     missing = missing_files(paths)
     if missing:
         raise ValueError(

@@ -21,7 +21,7 @@ class NamedFiles:
         self.folder = folder
         self._by_stem: dict[str, list[Path]] = defaultdict(list)
         self._by_name: dict[str, list[str]] = defaultdict(list)  # stems by their last part, in small letters
-        for path in _visible_files(folder):
+        for path in visible_files(folder):
             if path.suffix.lower() in suffixes:
                 stem = normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
                 self._by_stem[stem].append(path)
@@ -40,7 +40,8 @@ class NamedFiles:
         return self._by_name.get(PurePosixPath(stem).name.lower(), [])
 
 
-def _visible_files(folder: Path) -> Iterator[Path]:
+def visible_files(folder: Path) -> Iterator[Path]:
+    """The files in a folder and its sub-folders, sorted, but none that is hidden or in a hidden folder."""
     seen = set()  # links may lead back
     for place, folders, names in os.walk(folder, followlinks=True):
         seen.add(os.path.realpath(place))

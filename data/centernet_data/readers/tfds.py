@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -105,6 +105,11 @@ class TfdsDataset(SamplesInMemory):
     kept: Sequence[int]  # the record of each sample
     notes: tuple[str, ...] = ()
     annotated: Sequence[AnnotatedPicture] = ()
+
+    def part(self, indices: Sequence[int]) -> "TfdsDataset":
+        """The pictures at these indices, in this order, as a data set."""
+        kept = [self.kept[index] for index in indices]
+        return replace(self, samples=self.samples.part(indices), kept=kept)
 
     def content(self, index: int) -> bytes:
         """The content of the picture's file. Raises ValueError, naming its file and record, if it cannot be read."""

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 from unicodedata import normalize
 
 from centernet_data.contract.messages import duplicates, listed
@@ -28,13 +29,14 @@ _BEFORE_THE_FIRST = (
 
 def read_voc(
     root: Path,
-    split: str,
+    split: str | None,
     classes: Sequence[str] | None = None,
     errors: ErrorPolicy = RAISE,
     first_pixel: int = 1,
     known: Known = tuple,
 ) -> PictureDataset:
-    """Reads the pictures of `root`/ImageSets/Main/`split`.txt, in its order, including those without objects.
+    """Reads the pictures of `root`/ImageSets/Main/`split`.txt, in its order, including those without objects; without a
+    `split` those of all annotations, sorted. The annotations may also be in `root` itself, beside their pictures.
 
     A line names a picture and its annotation by their path in JPEGImages and Annotations, without suffix. VOC counts
     pixels from 1 and includes the last one, so an object covers [xmin - 1, xmax] x [ymin - 1, ymax] in continuous
@@ -44,32 +46,45 @@ def read_voc(
     the file and the object, for anything missing, malformed or inconsistent; mistakes in single pictures or objects go
     to `errors`.
     """
-    _require_layout(root, split)
-    files = NamedFiles(root / "Annotations", (".xml",))
-    lines = _lines(root, split, files, errors)
+    folders = _folders(root, split)
+    files = NamedFiles(folders.annotations, (".xml",))
+    lines = dict.fromkeys((stem for stem, _ in files), "") if split is None else _lines(root, split, files, errors)
     annotations = _read_all(files, errors)
     chosen = chosen_classes(_class_names(annotations.values(), errors), classes, files.folder, known)
-    reading = _Reading(files, NamedFiles(root / "JPEGImages", PICTURE_SUFFIXES), annotations, first_pixel, errors)
-    return dataset_of(reading.pictures(lines), chosen, _split_file(root, split), errors, reading.counts)
+    reading = _Reading(files, NamedFiles(folders.pictures, PICTURE_SUFFIXES), annotations, first_pixel, errors)
+    return dataset_of(reading.pictures(lines), chosen, folders.listing, errors, reading.counts)
 
 
 def voc_classes(root: Path) -> list[str]:
     """The sorted names of the classes in all of `root`/Annotations. Raises ValueError for a damaged file."""
-    return _class_names(_read_all(NamedFiles(root / "Annotations", (".xml",)), RAISE).values(), RAISE)
+    return _class_names(_read_all(NamedFiles(_folders(root, None).annotations, (".xml",)), RAISE).values(), RAISE)
 
 
 def _split_file(root: Path, split: str) -> Path:
     return root / "ImageSets" / "Main" / f"{split}.txt"
 
 
-def _require_layout(root: Path, split: str) -> None:
-    path = _split_file(root, split)
-    for folder in (root, path.parent, root / "Annotations", root / "JPEGImages"):
+class _Folders(NamedTuple):
+    """Where a data set's files are, and what lists its pictures."""
+
+    annotations: Path
+    pictures: Path
+    listing: Path
+
+
+def _folders(root: Path, split: str | None) -> _Folders:
+    """Raises ValueError for a folder or a list that is missing."""
+    if split is None and not (root / "Annotations").exists() and any(root.glob("*.xml")):
+        return _Folders(root, root, root)
+    path = root if split is None else _split_file(root, split)
+    folders = _Folders(root / "Annotations", root / "JPEGImages", path)
+    for folder in (root, *([] if split is None else [path.parent]), folders.annotations, folders.pictures):
         if not folder.is_dir():
             raise ValueError(f"{folder}: the folder does not exist (Pascal VOC's layout needs it)")
-    if not path.is_file():
+    if split is not None and not path.is_file():
         splits = sorted(file.stem for file in path.parent.glob("*.txt") if not file.name.startswith("."))
         raise ValueError(f"{path}: there is no split '{split}'; there are: {listed(splits) or 'none'}")
+    return folders
 
 
 def _lines(root: Path, split: str, files: NamedFiles, errors: ErrorPolicy) -> dict[str, str]:

@@ -1,0 +1,193 @@
+"""Reads data sets in YOLO's layout: a text file of boxes for each picture, in a folder `labels` beside `images`."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from centernet_data.contract.messages import duplicates, listed, shown
+from centernet_data.contract.text_files import read_lines
+from centernet_data.dataset import AnnotatedBox, AnnotatedPicture
+from centernet_data.imaging.decoding import upright_size_of_file
+from centernet_data.imaging.finding import PICTURE_SUFFIXES
+from centernet_data.readers.annotations import Known, chosen_classes, dataset_of, require_files
+from centernet_data.readers.errors import RAISE, ErrorPolicy
+from centernet_data.readers.named_files import PictureFiles, elsewhere, is_there, visible_files
+from centernet_data.stored import PictureDataset
+
+ROUNDING = 0.01  # share of a picture that a number may be outside of it, as in Ultralytics' own reader
+_NO_LABELS = "pictures without a label file, taken as pictures without objects"
+_ORIENTED = "oriented boxes or polygons of 4 corners, read as the upright boxes around them"
+_POLYGONS = "polygons, read as the upright boxes around them"
+_TWICE = "objects given twice in their label file, read once"
+_BEYOND = "objects with numbers slightly outside of 0 to 1, clipped to their picture"
+
+
+class YoloFiles(NamedTuple):
+    """The pictures of a split: folders, each taken with its sub-folders, or text files that list pictures. `names` are
+    the class names of the numbers 0, 1, ...; `keypoints` is Ultralytics' kpt_shape, how many numbers follow a box."""
+
+    pictures: Sequence[Path]
+    names: Sequence[str]
+    keypoints: tuple[int, int] | None = None
+
+
+def read_yolo(
+    files: YoloFiles,
+    where: Path,
+    classes: Sequence[str] | None = None,
+    errors: ErrorPolicy = RAISE,
+    known: Known = tuple,
+) -> PictureDataset:
+    """Reads the pictures of a split in YOLO's layout, sorted within each folder, including those without objects.
+
+    The labels of `a/images/b/c.jpg` are in `a/labels/b/c.txt` (the last "images" of the path counts), one object a
+    line: its class number, then x_centre, y_centre, width and height of its box, or the x and y of three or more
+    corners, all as shares of the upright picture's width and height. A polygon's box is the upright box around it. A
+    class's index is its position in `classes` if given (see `chosen_classes` for `known`), otherwise its number. Boxes
+    are clipped to their picture. Raises ValueError for anything missing, malformed or inconsistent, naming `where`, the
+    file that describes the data set, or the label file and its line; mistakes in single lines go to `errors`.
+    """
+    if repeated := duplicates(files.names):
+        raise ValueError(f"{where}: duplicate names: {listed(repeated)}")
+    chosen = chosen_classes(files.names, classes, where, known)
+    reading = _Reading(files, errors)
+    pictures = [path for place in files.pictures for path in _pictures(place, errors)]
+    _require_labels(pictures)
+    return dataset_of(reading.pictures(pictures), chosen, where, errors, reading.counts)
+
+
+def _pictures(place: Path, errors: ErrorPolicy) -> list[Path]:
+    """The pictures in a folder, or those that a text file lists."""
+    if place.is_dir():
+        return [path for path in visible_files(place) if path.suffix.lower() in PICTURE_SUFFIXES]
+    if not is_there(place):
+        raise ValueError(f"{place}: neither a folder of pictures nor a file that lists them{elsewhere(place)}")
+    if place.suffix.lower() in PICTURE_SUFFIXES:
+        raise ValueError(f"{place}: a picture; give its folder, or a text file that lists pictures")
+    files = PictureFiles(place.parent)
+    paths = [files.path(line) for line in read_lines(place) if line]
+    if errors.raises:
+        require_files(paths, place)
+    return [Path(path) for path in paths]
+
+
+def label_file(picture: Path) -> Path:
+    """Where a picture's labels are: "labels" in the place of the last "images" among its folders, or else beside it."""
+    for path in (picture, picture.absolute()):
+        folders = path.parts[:-1]
+        if "images" in folders:
+            last = len(folders) - 1 - folders[::-1].index("images")
+            return Path(*folders[:last], "labels", *folders[last + 1 :], path.with_suffix(".txt").name)
+    return picture.with_suffix(".txt")
+
+
+def _require_labels(pictures: Sequence[Path]) -> None:
+    """Raises ValueError if not even a folder of labels is there: then something else is meant."""
+    folders = dict.fromkeys(label_file(path).parent for path in pictures)
+    if pictures and not any(folder.is_dir() for folder in folders):
+        expected = label_file(pictures[0])
+        raise ValueError(
+            f"{expected.parent}: the folder of labels does not exist; the labels of {pictures[0]} would be {expected}"
+        )
+
+
+@dataclass
+class _Reading:
+    """One pass over a split."""
+
+    files: YoloFiles
+    errors: ErrorPolicy
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def pictures(self, paths: Sequence[Path]) -> Iterator[AnnotatedPicture]:
+        for path in paths:
+            with self.errors:
+                height, width = upright_size_of_file(path)
+                boxes = list(self._boxes(label_file(path), height, width))
+                yield AnnotatedPicture(_name(path), path, height, width, boxes)
+
+    def _boxes(self, labels: Path, height: int, width: int) -> Iterator[AnnotatedBox]:
+        if not is_there(labels):
+            self.counts[_NO_LABELS] += 1
+            return
+        seen = {}
+        for number, line in enumerate(read_lines(labels), start=1):
+            with self.errors:
+                if not (columns := line.split()):
+                    continue
+                place = f"{labels}: line {number}"
+                label, values = self._class(columns[0], place), self._numbers(columns[1:], place)
+                if (first := seen.setdefault((label, *values), number)) != number:
+                    self.counts[_TWICE] += 1
+                    self.errors.remark("duplicate box", f"{place}: the same as line {first}; it is read once")
+                    continue
+                x_min, y_min, x_max, y_max = self._corners(values)
+                corners = (x_min * width, y_min * height, x_max * width, y_max * height)
+                yield AnnotatedBox(corners, self.files.names[label], where=place)
+
+    def _class(self, text: str, where: str) -> int:
+        names, value = self.files.names, _number(text, where, "the class")
+        if value != int(value) or value < 0:
+            raise ValueError(f"{where}: the class should be a whole number from 0, but is {text}")
+        if value >= len(names):
+            there_are = f"there are {len(names)}, 0 to {len(names) - 1}: {listed(names)}"
+            raise ValueError(f"{where}: there is no class {text}; {there_are}")
+        return int(value)
+
+    def _numbers(self, texts: Sequence[str], where: str) -> tuple[float, ...]:
+        """The four numbers of a box, or the corners of a polygon."""
+        self._require_count(len(texts) + 1, where)
+        texts = texts if self.files.keypoints is None else texts[:4]
+        values = tuple(_number(text, where, f"column {column}") for column, text in enumerate(texts, start=2))
+        outside = [value for value in values if not -ROUNDING <= value <= 1 + ROUNDING]
+        if outside:
+            hint = "; they look like pixels" if max(outside) > 2 else ""
+            raise ValueError(
+                f"{where}: its numbers should be shares of the picture's width and height, from 0 to 1, but there is "
+                f"{listed([f'{value:g}' for value in outside])}{hint}"
+            )
+        if len(values) == 4 and min(values[2:]) < 0:
+            raise ValueError(f"{where}: the width or height of its box is negative: {shown(values[2:])}")
+        self.counts[_BEYOND] += any(not 0 <= value <= 1 for value in values)
+        return values
+
+    def _require_count(self, count: int, where: str) -> None:
+        """Raises ValueError for a number of columns that no object has."""
+        if (shape := self.files.keypoints) is not None:
+            if count != (expected := 5 + math.prod(shape)):
+                keypoints = f"for a box and {shape[0]} keypoints of {shape[1]} numbers (kpt_shape)"
+                raise ValueError(f"{where}: it should have {expected} columns, {keypoints}, but has {count}")
+        elif count == 6:
+            raise ValueError(f"{where}: it has 6 columns; labels have 5, and a sixth, a score, is in predictions only")
+        elif count < 5 or count % 2 == 0:
+            raise ValueError(
+                f"{where}: it has {count} columns; a box has 5 (class, x, y, width, height), a polygon 7, 9, 11, ..."
+            )
+
+    def _corners(self, values: Sequence[float]) -> tuple[float, float, float, float]:
+        """The corners of the upright box, as shares."""
+        if len(values) == 4:
+            x, y, width, height = values
+            return x - width / 2, y - height / 2, x + width / 2, y + height / 2
+        self.counts[_ORIENTED if len(values) == 8 else _POLYGONS] += 1
+        return min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2])
+
+
+def _number(text: str, where: str, what: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"{where}: {what} should be a number, but is {shown(text)}")
+    return value
+
+
+def _name(path: Path) -> str:
+    """A picture's name: its path within the last folder "images", or else no more than its own name."""
+    folders = path.parts[:-1]
+    last = len(folders) - 1 - folders[::-1].index("images") if "images" in folders else len(folders) - 1
+    return Path(*path.parts[last + 1 :]).as_posix()
