@@ -15,6 +15,7 @@ CACHE = Path(__file__).parents[1] / ".pytest_cache" / "jax"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
 Path(os.environ["JAX_COMPILATION_CACHE_DIR"]).mkdir(parents=True, exist_ok=True)  # or each command says that it is new
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+os.environ.setdefault("CENTERNET_CACHE_DIR", "")  # nor does a test know pictures that another has verified
 YNNPACK = "xla_cpu_experimental_ynn_fusion_type"  # as the program sets it, for JAX, which starts later: see
 if YNNPACK not in (flags := os.environ.get("XLA_FLAGS", "")):  # centernet_jax/cpu/compiler.py
     os.environ["XLA_FLAGS"] = f"{flags} --{YNNPACK}=-reduce".strip()

@@ -4,12 +4,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from rich.console import Console
-from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
 from centernet.terminal import number_table
+from centernet.training.progress import picture_progress
 from centernet_data.contract.boxes import MOST_DETECTIONS, STRIDE
 from centernet_data.contract.model_config import Resize
 from centernet_data.doctor.audit import Audit, Look, Progress
@@ -25,9 +24,7 @@ def progress_on(console: Console) -> Progress:
     """Shows a progress bar while the pictures of a split are opened, if the console is a terminal."""
 
     def progress(looks: Iterable[Look], split: str, total: int) -> Iterable[Look]:
-        title = TextColumn("{task.description}", markup=False)
-        columns = (title, BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-        with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        with picture_progress(console) as bar:
             yield from bar.track(looks, total, description=f"opening the pictures of [{split}]")
 
     return progress

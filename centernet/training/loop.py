@@ -44,7 +44,7 @@ def train(settings: Settings) -> dict:
 
 def _run_plan(plan: Plan) -> dict:
     run = _new_run(plan)
-    plan.check_pictures()
+    plan.verify_pictures()
     with stoppable() as stop, _curves_when_stopped(plan, run), run:
         run.start()
         if plan.batches.shard[1] > 1:

@@ -10,12 +10,13 @@ from centernet.terminal import PlainConsole
 from centernet.training.run_folder import RunFolder
 from centernet.training.settings import Settings
 from centernet.training.tensorboard import import_tensorboardx
+from centernet.training.verifying import verify_splits
 from centernet_data.batches import Batches
 from centernet_data.contract.augmentation import NO_AUGMENTATION
 from centernet_data.contract.model_config import ModelConfig
 from centernet_data.contract.recipe import Recipe
 from centernet_data.contract.val_share import check_val_share
-from centernet_data.dataset import Dataset, check_pictures, is_stored
+from centernet_data.dataset import Dataset, is_stored
 from centernet_data.source import how_data_is_taken, open_train_and_val
 
 
@@ -58,11 +59,13 @@ class Plan:
         """Prints a line, in the main process."""
         self.console.print(text, soft_wrap=True)
 
-    def check_pictures(self) -> None:
-        """Prints what is odd about the pictures. Raises ValueError for a picture file that cannot be read."""
-        for split, dataset in (("train", self.train_set), ("val", self.val_set)):
-            for note in check_pictures(dataset) if dataset is not None and is_stored(dataset) else ():
-                self.say(f"  {split}: {note}")
+    def verify_pictures(self) -> None:
+        """Verifies the pictures, unless that is not wanted. Raises ValueError for one that cannot be used."""
+        if not self.settings.verify:
+            self.say("the pictures are not verified (--no-verify): a damaged one will stop the run when it is reached")
+            return
+        splits = {"train": self.train_set} | ({} if self.val_set is None else {"val": self.val_set})
+        verify_splits(splits, self.console, self.batches.shard, self.backend.all_gather)
 
 
 def make_plan(settings: Settings, backend: Backend, shard: tuple[int, int] = (0, 1)) -> Plan:

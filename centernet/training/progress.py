@@ -1,7 +1,14 @@
-"""The progress of a training run, on one line of the terminal."""
+"""The progress of a training run, and of other long work, on one line of the terminal."""
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+
+def picture_progress(console: Console) -> Progress:
+    """A bar for going through the pictures of a data set. It vanishes at the end, and is only shown on a terminal."""
+    title = TextColumn("{task.description}", markup=False)
+    columns = (title, BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 def step_progress(console: Console) -> Progress:

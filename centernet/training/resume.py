@@ -12,6 +12,7 @@ FREE = {
     "overwrite",
     "resume",
     "checkpoint_every",
+    "verify",
     "workers",
     "coordinator",
     "processes",

@@ -70,6 +70,8 @@ class Settings:
     """Also write metrics and pictures of predictions for TensorBoard, into the run's tensorboard/."""
     seed: int = 0
     """Seed of weights, order and augmentation; the same seed gives the same run."""
+    verify: bool = True
+    """Decode every picture file before the first step, except those that an earlier start found to be good."""
     workers: int = 0
     """Processes that make the batches, which stay the same; 0: threads of this one."""
     coordinator: str | None = None

@@ -3,7 +3,7 @@
 A *picture* is of any size, as its file has it; an *image* is of the network's input size.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -11,7 +11,6 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from centernet_data.contract.boxes import cyxhw_to_xywh
-from centernet_data.imaging.decoding import dark_levels, decoding_threads
 
 
 class Sample(NamedTuple):
@@ -92,27 +91,6 @@ class Dataset(Protocol):
 def is_stored(dataset: Dataset) -> bool:
     """Whether the pictures are stored in files, which may be damaged, and not rendered."""
     return len(dataset) > 0 and dataset.content(0) is not None
-
-
-def check_pictures(dataset: Dataset, progress: Callable[[int, int], None] | None = None) -> tuple[str, ...]:
-    """Decodes every picture once, to find damaged ones before training starts. Returns notes, as a data set has them.
-
-    Calls `progress(done, total)` after each picture, in the caller's thread. Raises ValueError for the first picture,
-    by index, that cannot be read or whose size is not the annotated one.
-    """
-
-    def decode(index: int) -> str:  # not the picture: the pool must not keep all decoded pictures in memory
-        dataset.picture(index)
-        return dark_levels(dataset.content(index) or b"")
-
-    total, dark = len(dataset), []
-    with decoding_threads() as pool:
-        for index, wrong in enumerate(pool.map(decode, range(total))):
-            if wrong:
-                dark.append(f"{dataset.sample(index).name}: {wrong}")
-            if progress is not None:
-                progress(index + 1, total)
-    return (f"pictures of 16-bit grey that are dark: {len(dark)}; the first: {dark[0]}",) if dark else ()
 
 
 def coco_annotations(sample: Sample, image_id: int) -> list[dict]:

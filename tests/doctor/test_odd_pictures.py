@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from centernet_data.dataset import check_pictures
 from centernet_data.doctor.audit import audit
 from centernet_data.imaging.decoding import decode_picture, exif_orientation, read_picture
 from centernet_data.source import open_dataset
+from centernet_data.verification.verify import verify_pictures
 from helpers.coco import box, coco, write_json, write_toml
 from helpers.pictures import noise
 from helpers.voc import TOML, item, write_voc, xml
@@ -49,7 +49,7 @@ def test_levels_that_use_few_of_16_bits_are_said(tmp_path, bits, factor):
     levels = np.random.default_rng(0).integers(0, 2**bits, (64, 64)).astype(np.uint16)
     levels[0, 0] = 2**bits - 1
     data = one_picture(tmp_path, Image.fromarray(levels))
-    notes = check_pictures(open_dataset(data, "train"))
+    notes = verify_pictures(open_dataset(data, "train")).notes
     if factor is None:
         assert (found(data), notes) == ([], ())
         read_picture(tmp_path / "images/a.png")

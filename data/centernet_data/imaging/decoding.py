@@ -78,8 +78,9 @@ def image_orientation(image: Image.Image) -> int:
 
 
 def decoding_threads() -> ThreadPoolExecutor:
-    """Threads for decoding many pictures: the decoders release the GIL while they decode."""
-    return ThreadPoolExecutor(min(8, os.cpu_count() or 1))
+    """Threads for decoding many pictures, one per processor core: the decoders release the GIL while they decode."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return ThreadPoolExecutor(cores or 1)
 
 
 def average_blocks(picture: UInt8[np.ndarray, "h w 3"], rows: int, columns: int) -> UInt8[np.ndarray, "h2 w2 3"]:

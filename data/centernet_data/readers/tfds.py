@@ -69,6 +69,11 @@ class Records:
     def __len__(self) -> int:
         return len(self.serialized)
 
+    @property
+    def places(self) -> list[tuple[Path, int]]:
+        """The file that holds each record, and the record's index there."""
+        return [(Path(path), number) for path, count in self.shards for number in range(count)]
+
     def where(self, index: int) -> str:
         """The file that holds this record, and the record's index there, for error messages."""
         for path, count in self.shards:

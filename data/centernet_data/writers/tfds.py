@@ -13,9 +13,10 @@ from PIL import Image
 from centernet_data.contract.boxes import cyxhw_to_xyxy
 from centernet_data.contract.files import folder_written_beside
 from centernet_data.contract.messages import in_utf8, listed
-from centernet_data.dataset import Dataset, Sample, check_pictures, is_stored
+from centernet_data.dataset import Dataset, Sample, is_stored
 from centernet_data.readers.tfds import EXACT_BOX, NOTES, PREFIX, import_tfds, is_tfds
 from centernet_data.source import name_of_data, open_splits
+from centernet_data.verification.verify import verify_pictures
 
 VERSION = "1.0.0"
 _TFDS_FILE = re.compile(r"dataset_info\.json|features\.json|metadata\.json|.*\.labels\.txt|.*\.array_record-\d+-of-\d+")
@@ -50,7 +51,7 @@ def write_tfds(data: str, tfds_dir: Path, name: str | None = None, overwrite: bo
     _require_names(data, splits)
     for dataset in splits.values():
         if is_stored(dataset):
-            check_pictures(dataset)
+            verify_pictures(dataset)
     with folder_written_beside(folder, overwrite) as beside:
         _write(beside, name, splits)
     return Prepared(folder, f"{PREFIX}{tfds_dir / name}", splits)

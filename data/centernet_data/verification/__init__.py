@@ -1,0 +1,1 @@
+"""Verifies picture files before training starts, and remembers which were."""
