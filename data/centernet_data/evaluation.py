@@ -2,19 +2,21 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import overload
 
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from centernet_data.contract.boxes import MOST_DETECTIONS, cyxhw_to_xywh
-from centernet_data.dataset import Dataset, Sample, coco_annotations
+from centernet_data.dataset import Dataset, Sample
 
 # COCO's names: AP is the mean over IoU 0.50 to 0.95; 32² and 96² pixels separate small, medium and large.
 NAMES = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large")
 
 BATCH_SIZE = 16
+AT_ONCE = 10_000  # boxes evaluated together: the 1.7 million of COCO's training pictures would take tens of gigabytes
 
 Gather = Callable[[np.ndarray], np.ndarray]
 Detect = Callable[[Sequence[UInt8[np.ndarray, "_ _ 3"]]], list[Float[np.ndarray, "_ 6"]]]
@@ -54,35 +56,84 @@ def average_precision(
 
     Samples and detections are in the same order and in the same pixels. A value is NaN if there are no true objects.
     """
-    truth = COCO(_truth(samples, classes))
-    found = truth.loadRes([box for i, objects in enumerate(detections) for box in _detection_boxes(i, objects)])
-    evaluation = COCOeval_faster(truth, found, "bbox", print_function=lambda *_: None)
-    evaluation.run()
-    results = {name: _or_nan(value) for name, value in zip(NAMES, evaluation.stats, strict=False)}
-    precision = evaluation.eval["precision"][:, :, :, 0, -1]  # [IoU, recall, class], all sizes, 100 detections
-    per_class = [_or_nan(precision[:, :, k].mean()) for k in range(len(classes))]
+    truth, found = _truth(samples), _found(detections)
+    groups = _groups_of_classes(np.concatenate([truth[:, 1], found[:, 1]]), len(classes))
+    precision = np.concatenate([_precision(truth, found, group) for group in groups], axis=2)
+    whole, per_class = precision[..., 0], [_mean(precision[:, :, k, 0]) for k in range(len(classes))]
+    shown = (whole, whole[0], whole[5], precision[..., 1], precision[..., 2], precision[..., 3])
+    results = {name: _mean(values) for name, values in zip(NAMES, shown, strict=True)}
     return results | {"per_class": dict(zip(classes, per_class, strict=True))}
 
 
-def _truth(samples: Sequence[Sample], classes: Sequence[str]) -> dict:
-    boxes = [box for i, sample in enumerate(samples) for box in coco_annotations(sample, i)]
-    return {
-        "images": [{"id": i, "height": s.height, "width": s.width} for i, s in enumerate(samples)],
-        "annotations": [box | {"id": number} for number, box in enumerate(boxes, start=1)],
-        "categories": [{"id": number, "name": name} for number, name in enumerate(classes, start=1)],
-    }
+def _truth(samples: Sequence[Sample]) -> Float[np.ndarray, "n 8"]:
+    """Rows of (image, class, x, y, width, height, area, whether it is ignored)."""
+    boxes = [rows for sample in samples for rows in (sample.objects, sample.ignored)]
+    areas = [rows for s in samples for rows in (s.areas, s.ignored[:, 2] * s.ignored[:, 3])]
+    rows, numbers = _in_one(boxes)
+    return np.column_stack([numbers // 2, rows, np.concatenate([*areas, np.zeros(0)]), numbers % 2])
 
 
-def _detection_boxes(image: int, objects: Float[np.ndarray, "n 6"]) -> list[dict]:
-    rows = zip(cyxhw_to_xywh(objects[:, :4]).tolist(), objects[:, 4:].tolist(), strict=True)
+def _found(detections: Sequence[Float[np.ndarray, "_ 6"]]) -> Float[np.ndarray, "n 7"]:
+    """Rows of (image, class, x, y, width, height, confidence)."""
+    rows, numbers = _in_one(detections)
+    return np.column_stack([numbers, rows, np.concatenate([*(found[:, 5] for found in detections), np.zeros(0)])])
+
+
+def _in_one(parts: Sequence[Float[np.ndarray, "_ 6"]]) -> tuple[Float[np.ndarray, "n 5"], Int[np.ndarray, "n"]]:
+    """Rows of (class, x, y, width, height), and the index of the part that each is from."""
+    objects = np.concatenate([*parts, np.zeros((0, 6))])
+    rows = np.column_stack([objects[:, 4].astype(int), cyxhw_to_xywh(objects[:, :4])])
+    return rows, np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+
+
+def _groups_of_classes(labels: Float[np.ndarray, "n"], classes: int) -> list[range]:
+    """Neighbouring classes, which do not depend on each other, with about `AT_ONCE` boxes in each group."""
+    counts = np.bincount(labels.astype(int), minlength=classes)
+    group = (np.cumsum(counts) - counts) // AT_ONCE
+    firsts = [0, *(np.flatnonzero(np.diff(group)) + 1).tolist(), classes]
+    return [range(first, last) for first, last in pairwise(firsts)]
+
+
+def _precision(
+    truth: Float[np.ndarray, "n 8"], found: Float[np.ndarray, "m 7"], classes: range
+) -> Float[np.ndarray, "iou recall class size"]:
+    """The precision at each IoU from 0.5 to 0.95 and each recall from 0 to 1, for some of the classes, at all sizes,
+    small, medium and large; -1 if there are no true objects."""
+    truth, found = (rows[(rows[:, 1] >= classes.start) & (rows[:, 1] < classes.stop)] for rows in (truth, found))
+    images = np.unique(np.concatenate([truth[:, 0], found[:, 0]])).astype(int).tolist()
+    annotated = COCO(
+        {
+            "images": [{"id": image} for image in images or [0]],
+            "annotations": _annotations(truth),
+            "categories": [{"id": label, "name": str(label)} for label in classes],
+        }
+    )
+    evaluation = COCOeval_faster(annotated, annotated.loadRes(_detected(found)), "bbox", print_function=lambda *_: None)
+    evaluation.run()
+    return evaluation.eval["precision"][..., -1]  # at 100 detections
+
+
+def _annotations(truth: Float[np.ndarray, "n 8"]) -> list[dict]:
+    where, bboxes, areas = truth[:, :2].astype(int).tolist(), truth[:, 2:6].tolist(), truth[:, 6].tolist()
     return [
-        {"image_id": image, "category_id": int(label) + 1, "bbox": bbox, "score": score}
-        for bbox, (label, score) in rows
+        {"id": number, "image_id": image, "category_id": label, "bbox": bbox, "area": area, "iscrowd": crowd}
+        for number, ((image, label), bbox, area, crowd) in enumerate(
+            zip(where, bboxes, areas, truth[:, 7].astype(int).tolist(), strict=True), start=1
+        )
     ]
 
 
-def _or_nan(value: float) -> float:
-    return float(value) if value > -1 else math.nan
+def _detected(found: Float[np.ndarray, "n 7"]) -> list[dict]:
+    where, bboxes, scores = found[:, :2].astype(int).tolist(), found[:, 2:6].tolist(), found[:, 6].tolist()
+    return [
+        {"image_id": image, "category_id": label, "bbox": bbox, "score": score}
+        for (image, label), bbox, score in zip(where, bboxes, scores, strict=True)
+    ]
+
+
+def _mean(precision: np.ndarray) -> float:
+    known = precision[precision > -1]
+    return float(known.mean()) if known.size else math.nan
 
 
 def report(results: dict) -> str:

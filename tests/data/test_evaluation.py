@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from centernet_data import evaluation
 from centernet_data.dataset import Sample
 from centernet_data.evaluation import NAMES, average_precision, evaluate, report, without_nan
 from centernet_data.synthetic.shapes import ShapesDataset
@@ -111,8 +112,9 @@ def detect_roughly(rng, truth, labels, extra):
     crowds=st.integers(0, 2),
     labels=st.sampled_from([(0,), (1, 2), (0, 1, 2)]),  # so some classes have no truth
     extra=st.integers(0, 15),
+    at_once=st.sampled_from([evaluation.AT_ONCE, 5, 1]),  # all classes together, some, and each by itself
 )
-def test_random_cases_against_pycocotools(seed, pictures, most, crowds, labels, extra):
+def test_random_cases_against_pycocotools(seed, pictures, most, crowds, labels, extra, at_once):
     rng = np.random.default_rng(seed)
     samples, detections = [], []
     for _ in range(pictures):
@@ -122,7 +124,9 @@ def test_random_cases_against_pycocotools(seed, pictures, most, crowds, labels, 
         samples.append(sample(objects, random_rows(rng, rng.integers(0, crowds + 1), labels), areas))
         seen = np.concatenate([objects, samples[-1].ignored])
         detections.append(detect_roughly(rng, seen, (0, 1, 2), extra))
-    assert_as_pycocotools(samples, detections)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "AT_ONCE", at_once)
+        assert_as_pycocotools(samples, detections)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -3,12 +3,16 @@
 import json
 
 import pytest
+from array_record.python.array_record_module import ArrayRecordWriter
 
-from centernet_data.doctor.audit import audit_splits
+from centernet_data.doctor.audit import audit, audit_splits
 from centernet_data.doctor.findings import box_findings
+from centernet_data.source import open_dataset
+from centernet_data.writers.tfds import write_tfds
 from helpers.checked_data import SIDE, check, scenes, sound_data, write
 from helpers.coco import write_toml
 from helpers.datasets import Plain
+from helpers.tfds_data import five_pictures
 from helpers.voc import TOML as VOC_TOML
 from helpers.voc import item, write_voc, xml
 
@@ -84,3 +88,25 @@ def test_bccd_has_duplicate_boxes(bccd, tmp_path):
     assert [(finding.split, finding.kind) for finding in found].count(("train", "duplicate box")) == 5
     assert [(finding.split, finding.kind) for finding in found].count(("val", "duplicate box")) == 2
     assert len(found) == 7
+
+
+def test_tfds_is_read_on_after_a_bad_record_and_a_damaged_picture(tmp_path):
+    folder = write_tfds(str(five_pictures(tmp_path)), tmp_path / "tfds").folder
+    dataset = open_dataset(f"tfds:{folder}", "train")
+    records, second = list(dataset.records.serialized), dataset.content(1)
+    assert records[1].count(second) == 1
+    records[1] = records[1].replace(second, second[:1500] + bytes(100) + second[1600:])
+    records[2] = b"no example"
+    file = next(folder.glob("*-train.array_record*"))
+    writer = ArrayRecordWriter(str(file), "group_size:1")
+    for record in records:
+        writer.write(record)
+    writer.close()
+    audited = audit(f"tfds:{folder}", (64, 64), "letterbox")
+    bad, damaged = audited.findings[:2]
+    assert (bad.kind, damaged.kind, damaged.split) == ("refused by training", "unusable picture", "train")
+    assert bad.message.startswith(f"{file}: record 2 cannot be read: ")
+    assert damaged.message.startswith(f"{file}: record 1: the picture cannot be decoded: it is damaged")
+    assert [(name, values["pictures"]) for name, values in audited.numbers.items()] == [("train", 4), ("val", 5)]
+    shared = {finding.message.partition(":")[0] for finding in audited.findings if "overlap" in finding.kind}
+    assert shared == {"[val] a.png", "[val] d.png", "[val] é.bmp"}  # those after the bad record were looked at too

