@@ -1,7 +1,9 @@
 """The dataset doctor: finds everything wrong with a data set before anything is trained on it."""
 
+import gc
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +11,7 @@ import numpy as np
 
 from centernet_data.contract.boxes import cyxhw_to_xyxy
 from centernet_data.contract.model_config import Resize
-from centernet_data.dataset import AnnotatedBox, AnnotatedPicture, Sample
+from centernet_data.dataset import AnnotatedBox, AnnotatedPicture, Dataset, Sample
 from centernet_data.doctor.expressible import Expressible, express, summary
 from centernet_data.doctor.findings import (
     SEVERITIES,
@@ -25,6 +27,7 @@ from centernet_data.evaluation import average_precision, without_nan
 from centernet_data.imaging.decoding import dark_levels, decoding_threads, exif_orientation
 from centernet_data.readers.errors import Collect
 from centernet_data.source import open_dataset, require_trainable, split_names
+from centernet_data.verification.verify import picture_and_content
 
 MEDIUM, LARGE = 32**2, 96**2  # COCO's lower limits of medium and large objects, in pixels²
 
@@ -59,12 +62,25 @@ def audit(data: str, hw: tuple[int, int], resize: Resize, progress: Progress | N
     digests, numbers = {}, {}
     for split in splits:
         looks = look_at_pictures(split, progress)
-        parts = [express(sample, hw, resize) for sample in split.samples]
         digests[split.name] = [look.digest for look in looks]
-        numbers[split.name] = split_numbers(split, parts)
+        with _collector_paused():
+            parts = [express(sample, hw, resize) for sample in split.samples]
+            numbers[split.name] = split_numbers(split, parts)
         findings += [*picture_findings(split, looks), *box_findings(split)]
         findings += [*format_findings(split), *class_findings(split), *size_findings(split, parts, hw)]
     return Audit(splits, numbers, _in_order([*findings, *content_findings(splits, digests)]))
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Stops the search for cyclic garbage: there is none, and among a million boxes it takes half of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def audit_splits(data: str) -> tuple[list[Split], list[Finding]]:
@@ -101,20 +117,26 @@ def look_at_pictures(split: Split, progress: Progress | None = None) -> list[Loo
     """Opens every picture of a split once, in several threads."""
 
     def look(index: int) -> Look:
-        orientation, levels = 1, ""
         try:
-            content = split.dataset.content(index) or b""
-            orientation, levels = exif_orientation(content), dark_levels(content)
-            picture = split.dataset.picture(index)
+            picture, content = picture_and_content(split.dataset, index)
         except ValueError as error:
-            return Look(None, str(error), orientation, levels)
+            return Look(None, str(error), *_orientation_and_levels(split.dataset, index))
         digest = hashlib.blake2b(np.ascontiguousarray(picture).data, digest_size=16)
         digest.update(str(picture.shape).encode())
-        return Look(digest.hexdigest(), None, orientation, levels)
+        return Look(digest.hexdigest(), None, exif_orientation(content), dark_levels(content))
 
     with decoding_threads() as pool:
         looks = pool.map(look, range(len(split.samples)))
         return list(progress(looks, split.name, len(split.samples)) if progress else looks)
+
+
+def _orientation_and_levels(dataset: Dataset, index: int) -> tuple[int, str]:
+    """What can still be told of a picture that cannot be used."""
+    try:
+        content = dataset.content(index) or b""
+    except ValueError:
+        return 1, ""
+    return exif_orientation(content), dark_levels(content)
 
 
 def picture_findings(split: Split, looks: Sequence[Look]) -> Iterator[Finding]:

@@ -4,6 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+from jaxtyping import UInt8
+
 from centernet_data.dataset import Dataset, PictureDataset
 from centernet_data.imaging.decoding import dark_levels, decode_picture, decoding_threads
 from centernet_data.readers.tfds import TfdsDataset
@@ -54,26 +57,29 @@ def verify_pictures(
     return Verified(len(unread), count_known, _summary(dataset, notes), known.trouble if known else "")
 
 
+def picture_and_content(dataset: Dataset, index: int) -> tuple[UInt8[np.ndarray, "h w 3"], bytes]:
+    """The picture, and the bytes of its file, read once; no bytes for a rendered one. Raises ValueError as
+    `dataset.picture` does."""
+    content, sample = dataset.content(index), dataset.sample(index)
+    if content is None:
+        return dataset.picture(index), b""
+    try:
+        picture = decode_picture(content, sample.name)
+    except ValueError:
+        picture = None
+    if picture is None or picture.shape[:2] != (sample.height, sample.width):
+        picture = dataset.picture(index)  # says what is wrong, and names the file
+    return picture, content
+
+
 def _looked_at(dataset: Dataset, indices: Sequence[int]) -> Iterator[tuple[int, str]]:
     """Each index with what is odd about its picture. Raises ValueError for the first that cannot be used."""
 
     def note(index: int) -> str:  # not the picture: the pool must not keep all decoded pictures in memory
-        content = dataset.content(index)
-        if content is None or not _is_whole(content, dataset, index):
-            dataset.picture(index)  # says what is wrong, and names the file
-        return dark_levels(content or b"")
+        return dark_levels(picture_and_content(dataset, index)[1])
 
     with decoding_threads() as pool:
         yield from zip(indices, pool.map(note, indices), strict=True)
-
-
-def _is_whole(content: bytes, dataset: Dataset, index: int) -> bool:
-    """Whether a picture's content can be decoded and has the annotated size."""
-    sample = dataset.sample(index)
-    try:
-        return decode_picture(content, sample.name).shape[:2] == (sample.height, sample.width)
-    except ValueError:
-        return False
 
 
 def _states(dataset: Dataset, indices: Sequence[int]) -> dict[int, tuple[Place, str]]:
