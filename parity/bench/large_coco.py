@@ -9,6 +9,7 @@ pictures and boxes as COCO's train2017. The boxes are random; the pictures are l
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
@@ -25,8 +26,8 @@ SEVERAL = 1000  # annotations made at once
 
 
 def make_large_coco(folder: Path, /, source: Path, pictures: int = PICTURES, boxes: int = BOXES, seed: int = 0) -> None:
-    """Writes a data set into a new folder; from the same seed and source the same. Raises FileExistsError if the folder
-    exists, and ValueError if `source` has no JPEG files or one is damaged.
+    """Writes a data set into a new folder; from the same seed and source the same. Raises ValueError if the folder
+    exists, or if `source` has no JPEG files or one is damaged.
 
     Args:
         folder: Where it is written.
@@ -35,6 +36,8 @@ def make_large_coco(folder: Path, /, source: Path, pictures: int = PICTURES, box
         boxes: How many boxes, at random in these.
         seed: Seed of the boxes.
     """
+    if os.path.lexists(folder):
+        raise ValueError(f"{folder}: already exists")
     originals = sorted(source.glob("*.jpg"))
     if not originals:
         raise ValueError(f"{source}: there are no .jpg files")
@@ -99,4 +102,7 @@ def _annotations(
 
 
 if __name__ == "__main__":
-    tyro.cli(make_large_coco)
+    try:
+        tyro.cli(make_large_coco)
+    except ValueError as error:
+        sys.exit(str(error))

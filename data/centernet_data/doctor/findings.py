@@ -124,7 +124,7 @@ def _wrong_place(box: AnnotatedBox, picture: AnnotatedPicture) -> tuple[str, str
 def _fit_as_corners(corners: Float[np.ndarray, "n 4"], sizes: Float[np.ndarray, "n 2"]) -> Bool[np.ndarray, "n"]:
     """Whether what was read as (x, y, width, height) makes sense as (x_min, y_min, x_max, y_max)."""
     low, high = corners[:, :2], corners[:, 2:] - corners[:, :2]
-    return ((low >= 0) & (low < high) & (high <= sizes + TOLERANCE)).all(axis=1)
+    return np.all((low >= 0) & (low < high) & (high <= sizes + TOLERANCE), axis=1)
 
 
 def format_findings(split: Split) -> Iterator[Finding]:
