@@ -67,11 +67,9 @@ def _peaks(cells: Int[np.ndarray, "n 2"], labels: Float[np.ndarray, "n"]) -> Int
 
 
 def _as_numbers(rows: Int[np.ndarray, "n k"]) -> Int[np.ndarray, "n"]:
-    """A number for each row of numbers from 0, in the order of the rows; sorts ten times as fast as these."""
-    numbers = np.zeros(len(rows), int)
-    for column in rows.T:
-        numbers = numbers * (column.max(initial=0) + 1) + column
-    return numbers
+    """A number for each row of up to three numbers from 0 to 2²⁰ − 1, in the order of the rows; sorts ten times as
+    fast as these."""
+    return rows @ (1 << 20 * np.arange(rows.shape[1])[::-1])
 
 
 def summary(parts: Sequence[Expressible]) -> dict[str, int]:
