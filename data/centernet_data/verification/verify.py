@@ -7,9 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from centernet_data.dataset import Dataset, PictureDataset
+from centernet_data.dataset import Dataset
 from centernet_data.imaging.decoding import dark_levels, decode_picture, decoding_threads
 from centernet_data.readers.tfds import TfdsDataset
+from centernet_data.stored import PictureDataset
 from centernet_data.verification.known_pictures import KnownPictures, Place, file_states
 
 AT_ONCE = 4096  # pictures between two times of remembering: what a killed process must read again
