@@ -12,14 +12,13 @@ import tyro
 from centernet import __version__
 from centernet.commands.bench import Bench
 from centernet.commands.check import Check
+from centernet.commands.convert import Convert
 from centernet.commands.data_bench import DataBench
 from centernet.commands.eval import Eval
 from centernet.commands.parity import Parity
 from centernet.commands.predict import Predict
-from centernet.commands.prepare import Prepare
 from centernet.commands.render import Render
 from centernet.commands.runs import Runs
-from centernet.commands.subset import Subset
 from centernet.commands.train import Train
 from centernet.options import Command
 from centernet.presets import PRESETS
@@ -29,9 +28,8 @@ from centernet_data.contract.checks import collected
 
 DataCommand = (
     Annotated[Check, tyro.conf.subcommand("check")]
-    | Annotated[Subset, tyro.conf.subcommand("subset")]
+    | Annotated[Convert, tyro.conf.subcommand("convert")]
     | Annotated[Render, tyro.conf.subcommand("render")]
-    | Annotated[Prepare, tyro.conf.subcommand("prepare")]
     | Annotated[DataBench, tyro.conf.subcommand("bench")]
 )
 OtherCommand = (

@@ -157,12 +157,12 @@ def open_train_and_val(data: str | Path, val_share: ValShare | None = None) -> t
     return train, val
 
 
-def open_splits(data: str | Path) -> dict[str, Dataset]:
-    """Opens every split of a data set, by name.
+def open_splits(data: str | Path, names: Sequence[str] = ()) -> dict[str, Dataset]:
+    """Opens splits of a data set, by name: those with the given names, or every one.
 
     Raises ValueError as `open_dataset` does, and if a split has no pictures or its classes differ from the first's.
     """
-    names = split_names(data)
+    names = names or split_names(data)
     splits = {name: open_dataset(data, name) for name in names}
     for name, dataset in splits.items():
         require_pictures(data, name, dataset)

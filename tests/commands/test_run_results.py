@@ -173,7 +173,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_pictures(tmp_path,
 
 
 def test_training_on_the_same_data_as_tfds_keeps_it(runs, tmp_path):
-    assert run("data", "prepare", runs["torch"].data, "--tfds-dir", tmp_path / "tfds") == 0
+    assert run("data", "convert", runs["torch"].data, "--format", "tfds", "--out", tmp_path / "tfds") == 0
     arguments = ("--data", f"tfds:{tmp_path / 'tfds'}", "--out", tmp_path / "run", "--backend", "torch", "--seed", 3)
     assert run("train", *arguments, *TINY) == 0
     losses = [

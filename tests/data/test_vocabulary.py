@@ -10,7 +10,8 @@ from PIL import Image
 
 from centernet_data.doctor.audit import audit_splits
 from centernet_data.source import open_dataset, open_for_model, open_splits, open_train_and_val
-from centernet_data.writers.coco import Choice, write_subset
+from centernet_data.writers.convert import Target, convert
+from centernet_data.writers.parts import Choice
 from helpers.coco import box, coco, write_json, write_toml
 from helpers.voc import item, write_voc, xml
 
@@ -86,8 +87,8 @@ def test_the_doctor_accepts_it_too(folder):
 
 def test_a_subset_keeps_the_vocabulary(folder):
     data = str(described(folder, RED_AND_BLUE))
-    subset = write_subset(folder / "few", Choice(data, "val", None, 1, 0))
-    assert open_dataset(subset.toml, "val").classes == ("red", "blue")
+    converted = convert(data, Target("coco", folder / "few"), ["val"])
+    assert open_dataset(converted.data, "val").classes == ("red", "blue")
 
 
 @pytest.mark.parametrize(
@@ -123,5 +124,6 @@ def test_a_byte_order_mark_is_no_part_of_the_text(folder, encoding):
         (folder / file).write_text(text, encoding=encoding)
     assert len(open_dataset(folder / "data.toml", "train")) == 1
     (folder / "ids.txt").write_text("# the first\r\n0\r\n", encoding=encoding)
-    subset = write_subset(folder / "few", Choice(str(folder / "data.toml"), "train", folder / "ids.txt", 0, 0))
-    assert subset.pictures == 1
+    few = Target("coco", folder / "few")
+    converted = convert(str(folder / "data.toml"), few, ["train"], Choice(folder / "ids.txt"))
+    assert len(converted.splits["train"]) == 1

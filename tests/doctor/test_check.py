@@ -10,7 +10,7 @@ from PIL import Image
 
 from centernet.cli import main
 from centernet.commands.check import Check
-from centernet.commands.subset import Subset
+from centernet.commands.convert import Convert
 from centernet_data.imaging.decoding import read_picture
 from centernet_data.imaging.pages import contact_sheet
 from helpers.checked_data import check, scenes, sound_data, write
@@ -201,7 +201,7 @@ def test_the_most_suspicious_pictures_come_first_then_others_by_the_seed(folder,
 
 
 def test_help_names_every_option(capsys):
-    for command, settings_ in (("check", Check), ("subset", Subset)):
+    for command, settings_ in (("check", Check), ("convert", Convert)):
         with pytest.raises(SystemExit):
             main(["data", command, "--help"])
         text = capsys.readouterr().out

@@ -210,8 +210,8 @@ def test_pictures_without_names_are_called_by_their_split_and_place(tmp_path):
         "train-000000",
         "train-000001",
     ]
-    assert main(["data", "subset", f"tfds:{folder}", "--count", "2", "--out", str(tmp_path / "few")]) == 0
-    assert {path.name for path in (tmp_path / "few/images").iterdir()} == {"train-000000.jpg", "train-000001.jpg"}
+    assert main(["data", "convert", f"tfds:{folder}", "--format", "coco", "--out", str(tmp_path / "few")]) == 0
+    assert {path.name for path in (tmp_path / "few/images/train").iterdir()} == {"train-000000.jpg", "train-000001.jpg"}
 
 
 def test_places_where_a_data_set_is_looked_for(toml, tmp_path, monkeypatch):

@@ -65,7 +65,7 @@ def flip(content, at=1000):
         (lambda folder: (folder / "features.json").unlink(), r"features\.json: the file does not exist"),
         (
             lambda folder: (folder / "metadata.json").write_text("no"),
-            r"metadata\.json: not what `centernet data prepare`",
+            r"metadata\.json: not what `centernet data convert`",
         ),
         (lambda folder: (folder / "metadata.json").write_text('{"centernet_notes": 3}'), r"metadata\.json: not what"),
         (lambda folder: (folder / "metadata.json").write_text("[1]"), r"metadata\.json: not what"),
@@ -167,17 +167,20 @@ def run(*arguments):
 
 
 def test_the_command(toml, tmp_path, capsys):
-    command = ("data", "prepare", toml, "--tfds-dir", tmp_path / "out")
+    command = ("data", "convert", toml, "--format", "tfds", "--out", tmp_path / "out")
     assert run(*command) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[:2] == ["train: 5 pictures", "  boxes left out because they have no area inside their picture: 1"]
-    assert lines[-1].endswith(f"read it with --data tfds:{tmp_path}/out/my_data")
+    assert lines[:2] == [
+        "train: 5 pictures with 5 objects",
+        "  boxes left out because they have no area inside their picture: 1",
+    ]
+    assert lines[-1].endswith(f"use it with --data tfds:{tmp_path}/out/my_data")
     assert run(*command) == 2
     assert capsys.readouterr().err.endswith("1.0.0: already exists; choose another --name or give --overwrite\n")
     assert run(*command, "--overwrite") == 0
     assert run(*command[:2], f"tfds:{tmp_path}/out", *command[3:], "--name", "b") == 2
     assert capsys.readouterr().err.endswith("this is already a TFDS data set\n")
-    assert run(*command[:3], "--tfds-dir", toml) == 2
+    assert run(*command[:3], "--format", "tfds", "--out", toml) == 2
     assert capsys.readouterr().err.endswith("my-data.toml: a file, not a folder\n")
     assert run(*command, "--name", "16 dogs") == 2
     assert "--name: TFDS needs a letter, then letters, digits and _, not '16 dogs'" in capsys.readouterr().err

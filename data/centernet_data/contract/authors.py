@@ -1,5 +1,6 @@
 """Whose a file is: what this project writes for people carries the name of the command that wrote it."""
 
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -58,3 +59,27 @@ def require_replaceable(path: Path, author: str, overwrite: bool, option: str) -
         raise ValueError(
             f"{path}: there is a file that `{author}` did not write; choose another {option}, or give --overwrite"
         )
+
+
+def folder_mark(folder: Path, file: str, author: str) -> str:
+    """The comment by which the file of this name in `folder` names the author of the folder, and of everything else in
+    it: it holds a digest of their names."""
+    digest = hashlib.sha256()
+    for place, folders, files in os.walk(folder):
+        folders.sort()
+        paths = [Path(place, name).relative_to(folder) for name in sorted([*folders, *files])]
+        digest.update(b"".join(os.fsencode(path) + b"\0" for path in paths if path != Path(file)))
+    return f"# Written by {author}, as all files here; a digest of the others' names: {digest.hexdigest()[:32]}\n"
+
+
+def is_folder_written_by(folder: Path, author: str) -> bool:
+    """Whether `author` wrote a folder and everything in it: a TOML file has the `folder_mark` of the rest. What
+    somebody added to it or removed makes it another's."""
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    return any(_begins_with(path, folder_mark(folder, path.name, author)) for path in folder.glob("*.toml"))
+
+
+def _begins_with(path: Path, line: str) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(line.encode())) == line.encode()

@@ -213,7 +213,7 @@ def _notes_of_preparation(builder, split: str) -> list[str] | None:
         return None if metadata is None else dict(metadata.items()).get(NOTES, {}).get(split)
     except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{builder.data_dir}/metadata.json: not what `centernet data prepare` writes: {one_line(error)}"
+            f"{builder.data_dir}/metadata.json: not what `centernet data convert` writes: {one_line(error)}"
         ) from error
 
 

@@ -1,116 +1,59 @@
-"""Writes part of a data set as a smaller one in COCO's format."""
+"""Writes data sets in COCO's format; those that are in it already keep all fields of their records."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
-import tomli_w
+from centernet_data.contract.files import naming
+from centernet_data.dataset import coco_annotations
+from centernet_data.source import coco_section
+from centernet_data.writers.parts import Part
+from centernet_data.writers.pictures import file_names, place_picture, renamed
+from centernet_data.writers.written import Written
 
-from centernet_data.contract.files import folder_written_beside
-from centernet_data.contract.messages import duplicates, listed
-from centernet_data.contract.text_files import read_lines
-from centernet_data.dataset import Dataset, Sample, coco_annotations
-from centernet_data.imaging.decoding import picture_content, picture_suffix
-from centernet_data.imaging.encoding import write_picture
-from centernet_data.readers.coco import by_id, read_records
-from centernet_data.readers.json_records import Record, file_name, read_json
-from centernet_data.readers.named_files import picture_file
-from centernet_data.source import coco_section, open_dataset
-
-IMAGES, ANNOTATIONS = "images", "instances.json"
+ANNOTATIONS = "annotations/instances_{}.json"
 
 
-class Subset(NamedTuple):
-    """A subset's TOML file, its size, and the notes of the data set that it was taken from."""
+def write_coco(folder: Path, data: str, splits: Mapping[str, Part], link: bool) -> Written:
+    """Writes the splits of the data set `data` to images/SPLIT and annotations/instances_SPLIT.json in `folder`.
 
-    toml: Path
-    pictures: int
-    annotations: int
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A choice of pictures from `data`'s section `split`: those in the file `ids`, or `count` at random from `seed`."""
-
-    data: str
-    split: str
-    ids: Path | None
-    count: int
-    seed: int
-
-
-def write_subset(out: Path, choice: Choice) -> Subset:
-    """Writes the chosen pictures and their objects to the folder `out`, all or nothing.
-
-    From a data set in COCO's format, keeps all fields of the chosen records, and all categories. Copies picture files
-    byte for byte. Raises ValueError for bad input, an id that the data set does not have, or a folder that exists.
+    From a data set in COCO's format, keeps all fields of the records, and all categories. From others, ignored objects
+    become crowds. Copies or links the pictures as `place_picture` does, and raises ValueError as it does.
     """
-    wanted = None if choice.ids is None else read_ids(choice.ids)
-    with folder_written_beside(out) as folder:
-        (folder / IMAGES).mkdir()
-        section = coco_section(choice.data, choice.split)
-        if section is None:
-            dataset = open_dataset(choice.data, choice.split)
-            content, classes, notes = _cut_dataset(dataset, wanted, choice, folder / IMAGES), None, dataset.notes
-        else:
-            (images, annotations, classes), notes = section, ()
-            content = _cut_coco(images, annotations, wanted, choice, folder / IMAGES)
-            content["categories"] = _with_all(content["categories"], classes or ())
-        (folder / ANNOTATIONS).write_text(json.dumps(content), encoding="utf-8")
-        toml = {"format": "coco", **({} if classes is None else {"classes": classes})}
-        toml[choice.split] = {"images": IMAGES, "annotations": ANNOTATIONS}
-        (folder / f"{out.name}.toml").write_text(tomli_w.dumps(toml), encoding="utf-8")
-    return Subset(out / f"{out.name}.toml", len(content["images"]), len(content["annotations"]), tuple(notes))
+    description, notes = {"format": "coco"}, {}
+    (folder / "annotations").mkdir()
+    for split, part in splits.items():
+        images, annotations = f"images/{split}", ANNOTATIONS.format(split)
+        names = file_names(part)
+        content, classes = _records(data, split, part, names)
+        for index, name in enumerate(names):
+            place_picture(part, index, folder / images / name, link)
+        with naming(folder / annotations):
+            (folder / annotations).write_text(json.dumps(content), encoding="utf-8")
+        description |= {} if classes is None else {"classes": classes}
+        description[split] = {"images": images, "annotations": annotations}
+        notes[split] = renamed(part, names)
+    return Written(description, notes)
 
 
-def read_ids(path: Path) -> list[str]:
-    """Reads the ids in a file, one per line; # starts a comment. Raises ValueError if there are none, or duplicates."""
-    if not path.is_file():
-        raise ValueError(f"{path}: the file of ids does not exist")
-    ids = [line.partition("#")[0].strip() for line in read_lines(path)]
-    ids = [line for line in ids if line]
-    if not ids:
-        raise ValueError(f"{path}: there are no ids in the file")
-    if repeated := duplicates(ids):
-        raise ValueError(f"{path}: duplicate ids: {listed(repeated)}")
-    return ids
+def _records(data: str, split: str, part: Part, names: Sequence[str]) -> tuple[dict, list[str] | None]:
+    """The content of the COCO file, and the list of classes to choose from it."""
+    section = coco_section(data, split)
+    if section is None:
+        return _converted(part, names), None
+    content = json.loads(section[1].read_bytes())  # `part` has its pictures, in its order
+    content = _reduced(content, part, names)
+    content["categories"] = _with_all(content["categories"], section[2] or ())
+    return content, section[2]
 
 
-def choose(ids: Sequence[str], wanted: Sequence[str] | None, choice: Choice) -> list[int]:
-    """The positions in `ids`, in order, of the `wanted` ids, or of `choice.count` ids drawn at random.
-
-    Raises ValueError for unknown ids, or a count above the number of ids.
-    """
-    if wanted is None:
-        if choice.count > len(ids):
-            raise ValueError(f"{choice.data}: [{choice.split}] has {len(ids)} pictures, not {choice.count}")
-        drawn = np.random.default_rng(choice.seed).choice(len(ids), choice.count, replace=False)
-        return sorted(drawn.tolist())
-    places = {name: place for place, name in enumerate(ids)}
-    if unknown := [name for name in wanted if name not in places]:
-        raise ValueError(
-            f"{choice.ids}: {len(unknown)} ids are not in [{choice.split}] of {choice.data}: {listed(unknown)}"
-        )
-    return sorted(places[name] for name in wanted)
-
-
-def _cut_coco(images: Path, annotations: Path, wanted: list[str] | None, choice: Choice, folder: Path) -> dict:
-    """Reduces a COCO file to the chosen pictures, keeping everything else in it, and copies their files."""
-    content = read_json(annotations, "COCO")
-    by_key = by_id(read_records(content, "images", annotations))
-    keys = list(by_key)
-    chosen = {keys[place] for place in choose([str(key) for key in keys], wanted, choice)}
-    for key in keys:
-        if key in chosen:
-            _copy(images, by_key[key], folder)
-    boxes = read_records(content, "annotations", annotations)
-    return content.values | {
-        "images": [by_key[key].values for key in keys if key in chosen],
-        "annotations": [box.values for box in boxes if box.get("image_id", (int, str)) in chosen],
+def _reduced(content: dict, part: Part, names: Sequence[str]) -> dict:
+    """A COCO file's content with only the part's pictures and their objects, and everything else in it."""
+    images = [content["images"][index] for index in part.indices]
+    chosen = {image["id"] for image in images}
+    return content | {
+        "images": [image | {"file_name": name} for image, name in zip(images, names, strict=True)],
+        "annotations": [record for record in content["annotations"] if record["image_id"] in chosen],
     }
 
 
@@ -120,41 +63,15 @@ def _with_all(categories: list[dict], classes: Sequence[str]) -> list[dict]:
     return [*categories, *({"id": f"{name} of the other splits", "name": name} for name in absent)]
 
 
-def _copy(images: Path, record: Record, folder: Path) -> None:
-    name = file_name(record)
-    if Path(name).is_absolute() or ".." in Path(name).parts:
-        raise record.error(f"its 'file_name' leads out of the folder of pictures: {name}")
-    path = picture_file(images, name)
-    if not path.is_file():
-        raise record.error(f"its picture {path} does not exist")
-    (folder / name).parent.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_bytes(picture_content(path))
-
-
-def _cut_dataset(dataset: Dataset, wanted: list[str] | None, choice: Choice, folder: Path) -> dict:
-    """Converts the chosen pictures of any data set to COCO's format and writes their files; ignored objects become
-    crowds."""
-    samples = [dataset.sample(index) for index in range(len(dataset))]
-    names = [Path(sample.name).stem for sample in samples]
-    if repeated := duplicates(names):
-        raise ValueError(f"{choice.data}: [{choice.split}] has several pictures named {listed(repeated)}")
-    chosen = choose(names, wanted, choice)
-    images = [_write_picture(dataset, index, samples[index], folder) for index in chosen]
-    boxes = [box for number, index in enumerate(chosen, start=1) for box in coco_annotations(samples[index], number)]
+def _converted(part: Part, names: Sequence[str]) -> dict:
+    """The content of a COCO file for a part of any data set."""
+    samples = [part.sample(index) for index in range(len(part))]
+    boxes = [box for number, sample in enumerate(samples, start=1) for box in coco_annotations(sample, number)]
     return {
-        "images": [image | {"id": number} for number, image in enumerate(images, start=1)],
+        "images": [
+            {"id": number, "file_name": name, "height": sample.height, "width": sample.width}
+            for number, (name, sample) in enumerate(zip(names, samples, strict=True), start=1)
+        ],
         "annotations": [box | {"id": number} for number, box in enumerate(boxes, start=1)],
-        "categories": [{"id": number, "name": name} for number, name in enumerate(dataset.classes, start=1)],
+        "categories": [{"id": number, "name": name} for number, name in enumerate(part.classes, start=1)],
     }
-
-
-def _write_picture(dataset: Dataset, index: int, sample: Sample, folder: Path) -> dict:
-    content = dataset.content(index)
-    if content is None:
-        name = f"{Path(sample.name).stem}.png"
-        write_picture(folder / name, dataset.picture(index))
-    else:
-        name = Path(sample.name).name
-        name = name if Path(name).suffix else name + picture_suffix(content, sample.name)
-        (folder / name).write_bytes(content)
-    return {"file_name": name, "height": sample.height, "width": sample.width}

@@ -3,7 +3,7 @@
 import io
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,11 +28,17 @@ class Prepared(NamedTuple):
 
     folder: Path
     data: str
-    splits: dict[str, Dataset]
+    splits: Mapping[str, Dataset]
 
 
-def write_tfds(data: str, tfds_dir: Path, name: str | None = None, overwrite: bool = False) -> Prepared:
-    """Writes every split of a data set into one TFDS data set, `tfds_dir`/name/1.0.0.
+def write_tfds(
+    data: str,
+    tfds_dir: Path,
+    name: str | None = None,
+    overwrite: bool = False,
+    opened: Mapping[str, Dataset] | None = None,
+) -> Prepared:
+    """Writes a data set into one TFDS data set, `tfds_dir`/name/1.0.0: the splits `opened`, by default all that it has.
 
     Stores picture files unchanged, and rendered pictures as PNG. Raises ValueError, before writing anything, for bad
     data, damaged pictures, names that TFDS cannot store, and, unless `overwrite` is set, a folder that exists.
@@ -47,7 +53,7 @@ def write_tfds(data: str, tfds_dir: Path, name: str | None = None, overwrite: bo
     if os.path.lexists(folder) and not overwrite:
         raise ValueError(f"{folder}: already exists; choose another --name or give --overwrite")
     _require_tfds(folder)
-    splits = open_splits(data)
+    splits = opened or open_splits(data)
     _require_names(data, splits)
     for dataset in splits.values():
         if is_stored(dataset):
@@ -72,7 +78,7 @@ def _checked_name(name: str) -> str:
     return name
 
 
-def _require_names(data: str, splits: dict[str, Dataset]) -> None:
+def _require_names(data: str, splits: Mapping[str, Dataset]) -> None:
     for split, dataset in splits.items():
         if not re.fullmatch(r"[\w-]+", split, re.ASCII) or split == "all":
             raise ValueError(
@@ -85,7 +91,7 @@ def _require_names(data: str, splits: dict[str, Dataset]) -> None:
                 )
 
 
-def _write(folder: Path, name: str, splits: dict[str, Dataset]) -> None:
+def _write(folder: Path, name: str, splits: Mapping[str, Dataset]) -> None:
     tfds = import_tfds()
     features = _features(next(iter(splits.values())).classes)
     tfds.folder_dataset.write_metadata(
@@ -95,7 +101,7 @@ def _write(folder: Path, name: str, splits: dict[str, Dataset]) -> None:
         version=VERSION,
         check_data=False,  # its check needs TensorFlow
         disable_shuffling=True,
-        description="Written by `centernet data prepare`.",
+        description="Written by `centernet data convert`.",
         metadata=tfds.core.MetadataDict({NOTES: {split: dataset.notes for split, dataset in splits.items()}}),
     )
 

@@ -1,4 +1,4 @@
-"""Cutting subsets: what is kept, what is drawn at random, and that the source is not changed."""
+"""Choosing pictures of a data set: what is kept, what is drawn at random, and that the source is not changed."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from PIL import Image
 
 from centernet.cli import main
 from centernet_data.source import open_dataset, open_train_and_val, split_names
-from centernet_data.writers.coco import read_ids
+from centernet_data.writers.parts import read_ids
 from helpers.coco import box, coco, write_json
 from helpers.datasets import Plain, grey
 from helpers.json_changes import change_json
@@ -38,11 +38,11 @@ def make_data(folder, split="train"):
 
 
 def cut(data, out, *options):
-    return main(["data", "subset", str(data), "--out", str(out), *map(str, options)])
+    return main(["data", "convert", str(data), "--format", "coco", "--out", str(out), *map(str, options)])
 
 
-def read(folder):
-    return json.loads((folder / "instances.json").read_text())
+def read(folder, split="train"):
+    return json.loads((folder / f"annotations/instances_{split}.json").read_text())
 
 
 def files(folder):
@@ -57,10 +57,11 @@ def test_by_ids(tmp_path, capsys):
     assert content["images"] == [whole["images"][n] for n in (1, 3, 8)]
     assert [box["mine"] for box in content["annotations"]] == [8, 3, 1]
     assert (content["info"], content["categories"]) == (whole["info"], whole["categories"])
-    pictures = files(tmp_path / "few/images")
+    pictures = files(tmp_path / "few/images/train")
     assert {str(path) for path in pictures} == {"sub/1.png", "sub/3.png", "8.png"}
     assert all((tmp_path / "images" / path).read_bytes() == data for path, data in pictures.items())
-    assert "3 pictures with 3 annotations, in the section [train]: use them with --data" in capsys.readouterr().out
+    out = f"train: 3 pictures with 3 objects\nuse it with --data {tmp_path}/few/few.toml\n"
+    assert capsys.readouterr().out == out
     train, _ = open_train_and_val(tmp_path / "few/few.toml")
     assert train.classes == ("blue",)
     assert [sample.name for sample in train.samples] == ["sub/1.png", "sub/3.png", "8.png"]
@@ -70,11 +71,13 @@ def test_drawn_by_the_seed(tmp_path):
     data = make_data(tmp_path, "val")
     for name, seed in (("a", 1), ("again", 1), ("b", 2)):
         assert cut(data, tmp_path / name, "--count", 4, "--split", "val", "--seed", seed) == 0
-    names = {name: [image["file_name"] for image in read(tmp_path / name)["images"]] for name in ("a", "again", "b")}
+    names = {
+        name: [image["file_name"] for image in read(tmp_path / name, "val")["images"]] for name in ("a", "again", "b")
+    }
     assert names["a"] == names["again"] != names["b"]
     assert len(set(names["a"])) == 4
     assert split_names(tmp_path / "a/a.toml") == ("val",)
-    assert read(tmp_path / "a") == read(tmp_path / "again")
+    assert read(tmp_path / "a", "val") == read(tmp_path / "again", "val")
 
 
 @pytest.fixture
@@ -115,10 +118,10 @@ def test_shapes_become_coco(tmp_path):
 def test_pictures_without_files_are_written_into_the_folder_under_any_name(tmp_path, monkeypatch):
     names = ("a.jpg", "../b.jpg", str(tmp_path / "c.jpg"), "sub/d", "e")
     dataset = Plain((((9, 9, 4, 4, 0, 1),),) * 5, names=names)
-    monkeypatch.setattr("centernet_data.writers.coco.open_dataset", lambda data, split: dataset)
+    monkeypatch.setattr("centernet_data.writers.parts.open_splits", lambda data, names: {"train": dataset})
     assert cut("shapes", tmp_path / "few", "--count", 5) == 0
     after = open_dataset(tmp_path / "few/few.toml", "train")
-    assert [sample.name for sample in after.samples] == ["a.png", "b.png", "c.png", "d.png", "e.png"]
+    assert [sample.name for sample in after.samples] == ["a.png", "b.png", "c.png", "sub/d.png", "e.png"]
     assert [after.picture(index).max() for index in range(5)] == [grey(index) for index in range(5)]
     assert [path.name for path in tmp_path.iterdir()] == ["few"]
 
@@ -141,12 +144,7 @@ def spoil_json(change):
         (spoil_ids(b"\xff"), ("--ids", "ids.txt"), "ids.txt: not a text file: 'utf-8' codec"),
         (spoil_ids(b"7\n7\n"), ("--ids", "ids.txt"), "ids.txt: duplicate ids: 7"),
         (spoil_ids(b"7\n8\n9\n"), ("--ids", "ids.txt"), "ids.txt: 2 ids are not in [train] of"),
-        (lambda folder: (folder / "images/sub/1.png").unlink(), ("--ids", "ids.txt"), "image 7: its picture"),
-        (
-            spoil_json(lambda content: content["images"][1].update(file_name="../boxes.json")),
-            ("--ids", "ids.txt"),
-            "image 7: its 'file_name' leads out of the folder",
-        ),
+        (lambda folder: (folder / "images/sub/1.png").unlink(), ("--ids", "ids.txt"), "1 of 10 pictures are missing"),
         (spoil_json(lambda content: content["annotations"][4].pop("image_id")), ("--count", 2), "annotation 5: 'image"),
         (lambda folder: (folder / "new/few").mkdir(parents=True), ("--count", 2), "few: already exists; choose"),
     ],
@@ -168,15 +166,17 @@ def test_refused_subsets_leave_no_files(tmp_path, monkeypatch, capsys, spoil, op
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ((), "either --ids or --count must say which"),
-        (("--ids", "ids.txt", "--count", 3), "either --ids or --count must say which"),
+        (("--ids", "ids.txt", "--count", 3), "--ids and --count both say which pictures to write; give one of them"),
+        (("--count", 1, "--split", "train", "val"), "--ids and --count choose pictures of one --split, not of 2"),
+        (("--split", "val", "val"), "--split names a section twice"),
+        (("--link", "--format", "tfds"), "--link cannot be used with --format tfds"),
         (("--count", 0), "--count must be at least 1, not 0"),
         (("--count", 1, "--seed", -1), "--seed must be at least 0, not -1"),
     ],
 )
 def test_bad_options_are_refused(tmp_path, capsys, options, message):
     data = make_data(tmp_path)
-    assert message in refused(capsys, "data", "subset", data, "--out", tmp_path / "few", *options)
+    assert message in refused(capsys, "data", "convert", data, "--format", "coco", "--out", tmp_path / "few", *options)
 
 
 def test_tiny_coco_is_what_its_list_of_ids_cuts_out(tiny_coco, tmp_path):
@@ -192,7 +192,7 @@ def test_tiny_coco_is_what_its_list_of_ids_cuts_out(tiny_coco, tmp_path):
     (tmp_path / "data.toml").write_text(TOML.format(split="train").replace("blue", "person"))
     assert cut(tmp_path / "data.toml", tmp_path / "tiny", "--ids", IDS) == 0
     assert read(tmp_path / "tiny") == content
-    assert files(tmp_path / "tiny/images") == files(tiny_coco / "images")
+    assert files(tmp_path / "tiny/images/train") == files(tiny_coco / "images")
 
 
 def test_a_list_of_ids_may_begin_with_a_byte_order_mark(tmp_path):

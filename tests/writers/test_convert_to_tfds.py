@@ -1,4 +1,4 @@
-"""`centernet data prepare` replaces only a TFDS data set, and stores pictures of any name."""
+"""Converting to TFDS replaces only a TFDS data set, and stores pictures of any name."""
 
 import json
 import os
@@ -11,8 +11,12 @@ from helpers.small_data import make_data, refused, run
 pytest.importorskip("tensorflow_datasets")
 
 
+def to_tfds(data, folder):
+    return "data", "convert", data, "--format", "tfds", "--out", folder, "--name", "small"
+
+
 def test_overwriting_removes_nothing_that_no_tfds_data_set_has(tmp_path, capfd):
-    prepare = ("data", "prepare", make_data(tmp_path / "d"), "--tfds-dir", tmp_path, "--name", "small", "--overwrite")
+    prepare = (*to_tfds(make_data(tmp_path / "d"), tmp_path), "--overwrite")
     folder = tmp_path / "small/1.0.0"
     (folder / "mine").mkdir(parents=True)
     assert f"{folder}: holds what no TFDS data set has (mine)" in refused(capfd, *prepare)
@@ -30,6 +34,6 @@ def test_a_file_name_that_is_not_utf8_is_stored_with_escapes(tmp_path):
     content = json.loads((tmp_path / "d/boxes.json").read_text())
     content["images"][0]["file_name"] = odd
     (tmp_path / "d/boxes.json").write_text(json.dumps(content))
-    assert run("data", "prepare", data, "--tfds-dir", tmp_path, "--name", "small") == 0
+    assert run(*to_tfds(data, tmp_path)) == 0
     stored = open_dataset(f"tfds:{tmp_path / 'small'}", "train")
     assert stored.sample(0).name == "Stra\\udcdfe.png"
