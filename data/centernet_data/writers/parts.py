@@ -58,8 +58,9 @@ class Part:
         return len(self.indices)
 
     def sample(self, index: int) -> Sample:
-        """One picture's name, size and annotations."""
-        return self.whole.sample(self.indices[index])
+        """One picture's name, size and annotations, in float64 (rendered scenes have float32)."""
+        sample = self.whole.sample(self.indices[index])
+        return sample._replace(objects=sample.objects.astype(float), ignored=sample.ignored.astype(float))
 
     def picture(self, index: int, reduction: int = 1) -> UInt8[np.ndarray, "h w 3"]:
         """The picture, as the whole data set gives it."""
