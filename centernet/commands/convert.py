@@ -58,6 +58,7 @@ class Convert:
 
     def run(self) -> int:
         """Writes the data set. Raises ValueError for bad input."""
+        from centernet.commands.convert_progress import counted
         from centernet_data.writers.convert import Target, convert
         from centernet_data.writers.parts import Choice
 
@@ -66,7 +67,8 @@ class Convert:
             choice = Choice(self.ids, self.count or 0, self.seed)
         names = self.split or (("train",) if choice else ())
         target = Target(self.format, self.out, self.name, self.link, self.overwrite)
-        converted = convert(self.data, target, names, choice)
+        with counted("writing pictures") as progress:
+            converted = convert(self.data, target, names, choice, progress)
         for split, part in converted.splits.items():
             print(f"{split}: {len(part)} pictures with {part.object_count()} objects")
             for note in converted.notes[split]:

@@ -106,6 +106,31 @@ def test_voc_becomes_coco(voc, capsys):
         np.testing.assert_array_equal(after.picture(index), before.picture(2 * index))
 
 
+@pytest.mark.parametrize(
+    ("ids", "names"),
+    [
+        ("b.jpg\nday/b.jpg", ["b.jpg", "day/b.jpg"]),
+        ("day/b\nc", ["day/b.jpg", "day/c.jpg"]),
+        ("b", ["b.jpg"]),
+        ("d", r"ids.txt: several pictures of [train] are called d: one/d.jpg, two/d.jpg"),
+        ("day/c\nc", "ids.txt: two of the ids mean one picture, day/c.jpg"),
+    ],
+)
+def test_pictures_without_ids_are_chosen_by_name(tmp_path, capsys, ids, names):
+    for folder in ("JPEGImages", "Annotations"):
+        for inner in ("day", "one", "two"):
+            (tmp_path / folder / inner).mkdir(parents=True)
+    write_voc(tmp_path, dict.fromkeys(("day/b", "b", "day/c", "one/d", "two/d"), xml(item("dog", 3, 3, 9, 9))))
+    (tmp_path / "data.toml").write_text(VOC_TOML)
+    (tmp_path / "ids.txt").write_text(ids)
+    status = cut(tmp_path / "data.toml", tmp_path / "few", "--ids", tmp_path / "ids.txt")
+    if isinstance(names, str):
+        assert (status, names in capsys.readouterr().err) == (2, True)
+    else:
+        found = [sample.name for sample in open_dataset(tmp_path / "few/few.toml", "train").samples]
+        assert (status, sorted(found)) == (0, names)
+
+
 def test_shapes_become_coco(tmp_path):
     assert cut("shapes", tmp_path / "few", "--count", 2, "--split", "val", "--seed", 5) == 0
     after, before = open_dataset(tmp_path / "few/few.toml", "val"), open_dataset("shapes", "val")

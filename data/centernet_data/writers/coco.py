@@ -8,26 +8,27 @@ from centernet_data.contract.files import naming
 from centernet_data.dataset import coco_annotations
 from centernet_data.source import coco_section
 from centernet_data.writers.parts import Part
-from centernet_data.writers.pictures import file_names, place_picture, renamed
+from centernet_data.writers.pictures import Place, file_names, renamed
 from centernet_data.writers.written import Written
 
 ANNOTATIONS = "annotations/instances_{}.json"
 
 
-def write_coco(folder: Path, data: str, splits: Mapping[str, Part], link: bool) -> Written:
+def write_coco(folder: Path, data: str, splits: Mapping[str, Part], place: Place) -> Written:
     """Writes the splits of the data set `data` to images/SPLIT and annotations/instances_SPLIT.json in `folder`.
 
     From a data set in COCO's format, keeps all fields of the records, and all categories. From others, ignored objects
-    become crowds. Copies or links the pictures as `place_picture` does, and raises ValueError as it does.
+    become crowds. `place` writes the pictures, and raises ValueError for one that cannot be read.
     """
-    description, notes = {"format": "coco"}, {}
+    notes = {}
+    description: dict[str, object] = {"format": "coco"}
     (folder / "annotations").mkdir()
     for split, part in splits.items():
         images, annotations = f"images/{split}", ANNOTATIONS.format(split)
         names = file_names(part)
         content, classes = _records(data, split, part, names)
         for index, name in enumerate(names):
-            place_picture(part, index, folder / images / name, link)
+            place(part, index, folder / images / name)
         with naming(folder / annotations):
             (folder / annotations).write_text(json.dumps(content), encoding="utf-8")
         description |= {} if classes is None else {"classes": classes}

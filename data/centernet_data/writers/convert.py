@@ -2,8 +2,9 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -14,6 +15,7 @@ from centernet_data.contract.files import folder_written_beside, is_taken
 from centernet_data.readers.tfds import is_tfds
 from centernet_data.writers.coco import write_coco
 from centernet_data.writers.parts import Choice, Part, open_parts
+from centernet_data.writers.pictures import Place, place_picture, require_files
 from centernet_data.writers.tfds import write_tfds
 from centernet_data.writers.voc import write_voc
 from centernet_data.writers.yolo import write_yolo
@@ -43,12 +45,18 @@ class Converted(NamedTuple):
     notes: Mapping[str, Sequence[str]]
 
 
-def convert(data: str, target: Target, names: Sequence[str] = (), choice: Choice | None = None) -> Converted:
+def convert(
+    data: str,
+    target: Target,
+    names: Sequence[str] = (),
+    choice: Choice | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Converted:
     """Writes the splits `names` of a data set, or all of them, all or nothing; with a `choice`, of the only one its
     pictures.
 
-    Raises ValueError for bad input and for a folder that exists, unless it is to be overwritten and this function wrote
-    it and all files in it.
+    Calls `progress(done, total)` after each picture, except for TFDS. Raises ValueError for bad input and for a folder
+    that exists, unless it is to be overwritten and this function wrote everything in it.
     """
     if target.format == "tfds":
         return _convert_to_tfds(data, target, names, choice)
@@ -58,15 +66,27 @@ def convert(data: str, target: Target, names: Sequence[str] = (), choice: Choice
     require_place(target.out, target.overwrite)
     parts = open_parts(data, names, choice)
     _require_splits(data, parts)
+    if target.link:
+        require_files(data, parts)
     if is_taken(target.out):
-        _require_elsewhere(data, parts, target)
+        _require_elsewhere(data, parts, target.out)
     with folder_written_beside(target.out, target.overwrite) as folder:
         write = {"coco": write_coco, "voc": write_voc, "yolo": write_yolo}[target.format]
-        written = write(folder, data, parts, target.link)
+        written = write(folder, data, parts, _placing(parts, target.link, progress))
         mark = folder_mark(folder, f"{name}.toml", AUTHOR)
         (folder / f"{name}.toml").write_text(mark + tomli_w.dumps(written.description), encoding="utf-8")
     notes = {split: [*part.notes, *written.notes[split]] for split, part in parts.items()}
     return Converted(str(target.out / f"{name}.toml"), parts, notes)
+
+
+def _placing(parts: Mapping[str, Part], link: bool, progress: Callable[[int, int], None]) -> Place:
+    numbers, total = count(1), sum(map(len, parts.values()))
+
+    def place(part: Part, index: int, path: Path) -> None:
+        place_picture(part, index, path, link)
+        progress(next(numbers), total)
+
+    return place
 
 
 def _convert_to_tfds(data: str, target: Target, names: Sequence[str], choice: Choice | None) -> Converted:
@@ -100,10 +120,9 @@ def _require_splits(data: str, parts: Mapping[str, Part]) -> None:
             )
 
 
-def _require_elsewhere(data: str, parts: Mapping[str, Part], target: Target) -> None:
-    """Raises ValueError if the data set lies in the folder that is to be replaced by it."""
-    out = os.path.realpath(target.out)
-    first = next(iter(parts.values())).path(0)
-    for path in (Path(data), *([first] if first else [])):
-        if out in (os.path.realpath(path), *map(str, Path(os.path.realpath(path)).parents)):
-            raise ValueError(f"{target.out}: the data set itself is in this folder; choose another --out")
+def _require_elsewhere(data: str, parts: Mapping[str, Part], out: Path) -> None:
+    """Raises ValueError if the data set, or a picture of it, lies in the folder that is to be replaced by it."""
+    paths = [part.path(index) for part in parts.values() for index in range(len(part))]
+    folders = {Path(os.path.realpath(path)).parent for path in (data, *paths) if path is not None}
+    if any(Path(os.path.realpath(out)) in (folder, *folder.parents) for folder in folders):
+        raise ValueError(f"{out}: the data set itself is in this folder; choose another --out")

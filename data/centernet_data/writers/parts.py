@@ -1,7 +1,7 @@
 """What is written: the splits of a data set, whole, or the pictures that somebody chose from one."""
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -111,7 +111,7 @@ def _places(data: str, split: str, dataset: Dataset, file: Path) -> list[int]:
         names = listed([dataset.sample(index).name for index in places[several[0]]], 3)
         raise ValueError(f"{file}: several pictures of [{split}] are called {several[0]}: {names}")
     found = [places[name][0] for name in wanted]
-    if again := duplicates(found):
+    if again := [index for index, number in Counter(found).items() if number > 1]:
         raise ValueError(f"{file}: two of the ids mean one picture, {dataset.sample(again[0]).name}")
     return sorted(found)
 

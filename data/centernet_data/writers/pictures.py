@@ -1,7 +1,7 @@
 """The picture files of a data set that is written: their names in its folder, copies of them, and links to them."""
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from centernet_data.contract.messages import duplicates
@@ -9,6 +9,8 @@ from centernet_data.imaging.decoding import picture_suffix
 from centernet_data.imaging.encoding import write_picture
 from centernet_data.imaging.finding import PICTURE_SUFFIXES
 from centernet_data.writers.parts import Part
+
+Place = Callable[[Part, int, Path], None]  # writes the file of a part's picture, by its index, to a path
 
 RENAMED = "pictures with another name than before, because a file cannot have theirs, or another picture has it"
 
@@ -51,37 +53,36 @@ def renamed(part: Part, names: Sequence[str]) -> list[str]:
     return [f"{RENAMED}: {count}"] * bool(count)
 
 
+def require_files(data: str, splits: Mapping[str, Part]) -> None:
+    """Raises ValueError unless the pictures of a data set are files that links can lead to."""
+    if any(part.path(0) is None for part in splits.values()):
+        raise ValueError(f"{data}: --link: its pictures are in no files of their own; copy them without it")
+
+
 def place_picture(part: Part, index: int, path: Path, link: bool) -> None:
     """Writes a picture's file to `path`, unless it is there: byte for byte; a rendered picture as PNG; with `link`, a
-    symbolic link with an absolute target. Raises ValueError for a picture that cannot be read, or has no file to link
-    to."""
+    symbolic link to its file with an absolute target. Raises ValueError for a picture that cannot be read."""
     if path.is_symlink() or path.exists():  # one file, listed twice
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    if link:
-        path.symlink_to(_source(part, index))
+    if link and (source := part.path(index)) is not None:
+        path.symlink_to(source.resolve())
     elif (content := part.content(index)) is None:
         write_picture(path, part.picture(index))
     else:
         path.write_bytes(content)
 
 
-def _source(part: Part, index: int) -> Path:
-    if (source := part.path(index)) is None:
-        raise ValueError(f"{part.sample(index).name}: --link: the picture is in no file of its own; copy it without")
-    return source.resolve()
-
-
 def _possible_name(part: Part, index: int, avoid: str) -> PurePosixPath:
-    *folders, last = map(_possible, _parts_inside(part.sample(index).name))
+    name = part.sample(index).name
+    *folders, last = map(_possible, _parts_inside(name))
     path = PurePosixPath(*(f"{folder}_" if folder == avoid else folder for folder in folders), last)
-    known = path.suffix.lower() in PICTURE_SUFFIXES
-    if part.path(index) is None and (content := part.content(index)) is None:
-        return path.with_suffix(".png") if known else PurePosixPath(f"{path}.png")
-    if not known:
-        content = part.content(index) or b""
-        path = PurePosixPath(f"{path}{picture_suffix(content, part.sample(index).name)}")
-    return path.with_name(f"{path.stem.strip()}{path.suffix}")
+    stem, suffix = (path.stem, path.suffix) if path.suffix.lower() in PICTURE_SUFFIXES else (path.name, "")
+    if part.path(index) is None and part.content(index) is None:
+        suffix = ".png"
+    elif not suffix:
+        suffix = picture_suffix(part.content(index) or b"", name)
+    return path.with_name(f"{stem.strip()}{suffix}")
 
 
 def _parts_inside(name: str) -> list[str]:

@@ -11,19 +11,19 @@ from centernet_data.contract.boxes import cyxhw_to_xyxy
 from centernet_data.contract.messages import listed
 from centernet_data.dataset import Sample
 from centernet_data.writers.parts import Part
-from centernet_data.writers.pictures import file_names_in_one_folder, place_picture, renamed
+from centernet_data.writers.pictures import Place, file_names_in_one_folder, renamed
 from centernet_data.writers.written import Written
 
 DIGITS = 10  # after the point: a box of whole pixels stays one, and no box moves by as much as 1e-10 pixels
 
 
-def write_voc(folder: Path, data: str, splits: Mapping[str, Part], link: bool) -> Written:
+def write_voc(folder: Path, data: str, splits: Mapping[str, Part], place: Place) -> Written:
     """Writes the splits of the data set `data` to JPEGImages, Annotations and ImageSets/Main/SPLIT.txt in `folder`.
 
     An object that covers [x_min, x_max] in continuous coordinates gets an xmin of x_min + 1 and an xmax of x_max: VOC
     counts pixels from 1 and includes the last one. Sides that are no whole numbers are written with their fractions.
-    Ignored objects become `difficult`. Copies or links the pictures as `place_picture` does, and raises ValueError as
-    it does, and for classes that this layout cannot name.
+    Ignored objects become `difficult`. `place` writes the pictures. Raises ValueError for a picture that cannot be read
+    and for classes that this layout cannot name.
     """
     classes = _classes(data, splits)
     (folder / "ImageSets" / "Main").mkdir(parents=True)
@@ -31,7 +31,7 @@ def write_voc(folder: Path, data: str, splits: Mapping[str, Part], link: bool) -
     for split, part in splits.items():
         stems = [str(PurePosixPath(name).with_suffix("")) for name in names[split]]
         for index, (stem, name) in enumerate(zip(stems, names[split], strict=True)):
-            place_picture(part, index, folder / "JPEGImages" / name, link)
+            place(part, index, folder / "JPEGImages" / name)
             path = folder / "Annotations" / f"{stem}.xml"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(_xml(name, part.sample(index), part.classes))

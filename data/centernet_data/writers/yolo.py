@@ -10,7 +10,7 @@ import yaml
 from centernet_data.dataset import Sample
 from centernet_data.imaging.decoding import upright_size
 from centernet_data.writers.parts import Part
-from centernet_data.writers.pictures import file_names, place_picture, renamed
+from centernet_data.writers.pictures import Place, file_names, renamed
 from centernet_data.writers.written import Written
 
 YAML = "data.yaml"
@@ -21,12 +21,12 @@ IGNORED = "ignored objects left out, because YOLO's layout has none"
 TWICE = "objects left out because their box is given twice, which YOLO's layout does not allow"
 
 
-def write_yolo(folder: Path, data: str, splits: Mapping[str, Part], link: bool) -> Written:
+def write_yolo(folder: Path, data: str, splits: Mapping[str, Part], place: Place) -> Written:
     """Writes the splits of the data set `data` to images/SPLIT, labels/SPLIT and data.yaml in `folder`.
 
     A line of a label file is a class's number and x_centre, y_centre, width and height as shares of the upright
-    picture's sides, with all digits of a float64. Copies or links the pictures as `place_picture` does, and raises
-    ValueError as it does, and for a picture of another size than annotated: shares of it would be other pixels.
+    picture's sides, with all digits of a float64. `place` writes the pictures. Raises ValueError for a picture that
+    cannot be read, or has another size than annotated: shares of it would be other pixels.
     """
     classes, notes = next(iter(splits.values())).classes, {}
     for split, part in splits.items():
@@ -34,7 +34,7 @@ def write_yolo(folder: Path, data: str, splits: Mapping[str, Part], link: bool) 
         names = file_names(part, by_stem=True, avoid="images")  # the last such folder is where readers see labels/
         for index, name in enumerate(names):
             _require_size(part, index)
-            place_picture(part, index, folder / "images" / split / name, link)
+            place(part, index, folder / "images" / split / name)
             path = folder / "labels" / split / f"{PurePosixPath(name).with_suffix('')}.txt"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("".join(_lines(part.sample(index), counts)), encoding="utf-8")
