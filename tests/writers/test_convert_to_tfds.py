@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from centernet_data.source import open_dataset
+from centernet_data.source import open_dataset, split_names
 from helpers.small_data import make_data, refused, run
 
 pytest.importorskip("tensorflow_datasets")
@@ -37,3 +37,13 @@ def test_a_file_name_that_is_not_utf8_is_stored_with_escapes(tmp_path):
     assert run(*to_tfds(data, tmp_path)) == 0
     stored = open_dataset(f"tfds:{tmp_path / 'small'}", "train")
     assert stored.sample(0).name == "Stra\\udcdfe.png"
+
+
+def test_chosen_pictures(tmp_path, capfd):
+    data = make_data(tmp_path / "d")
+    (tmp_path / "ids.txt").write_text("2\n0\n")
+    assert run(*to_tfds(data, tmp_path), "--ids", tmp_path / "ids.txt", "--split", "val") == 0
+    assert capfd.readouterr().out.startswith("val: 2 pictures with 2 objects\n")
+    stored = open_dataset(f"tfds:{tmp_path / 'small'}", "val")
+    assert [sample.name for sample in stored.samples] == ["0.png", "2.png"]
+    assert split_names(f"tfds:{tmp_path / 'small'}") == ("val",)

@@ -135,8 +135,10 @@ def test_what_is_another_is_never_replaced(data, tmp_path, foreign, capfd):
     [
         ({"categories": ["red ", "b"]}, "voc", "Pascal VOC's layout cannot store the class name 'red '"),
         ({"categories": ["a\u0001", "b"]}, "voc", "Pascal VOC's layout cannot store the class name 'a\\x01'"),
+        ({"categories": ["a\uffff", "b"]}, "voc", "Pascal VOC's layout cannot store the class name 'a\\uffff'"),
         ({"annotations": []}, "voc", "there are no objects, and Pascal VOC's layout names classes only by them"),
         ({"split": "names"}, "yolo", "[names] cannot name a folder or a list of pictures"),
+        ({"split": "images"}, "yolo", "[images] cannot name a folder or a list of pictures"),
         ({"split": "'../x'"}, "coco", "[../x] cannot name a folder or a list of pictures"),
     ],
 )

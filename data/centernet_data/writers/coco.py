@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from centernet_data.contract.files import naming
 from centernet_data.dataset import coco_annotations
 from centernet_data.source import coco_section
 from centernet_data.writers.parts import Part
@@ -29,8 +28,7 @@ def write_coco(folder: Path, data: str, splits: Mapping[str, Part], place: Place
         content, classes = _records(data, split, part, names)
         for index, name in enumerate(names):
             place(part, index, folder / images / name)
-        with naming(folder / annotations):
-            (folder / annotations).write_text(json.dumps(content), encoding="utf-8")
+        (folder / annotations).write_text(json.dumps(content), encoding="utf-8")
         description |= {} if classes is None else {"classes": classes}
         description[split] = {"images": images, "annotations": annotations}
         notes[split] = renamed(part, names)

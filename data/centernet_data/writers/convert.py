@@ -22,7 +22,7 @@ from centernet_data.writers.yolo import write_yolo
 
 AUTHOR = "centernet data convert"
 Format = Literal["coco", "voc", "yolo", "tfds"]
-RESERVED = ("classes", "download", "format", "names", "nc", "path")  # keys that are no splits, of TOML and YAML files
+RESERVED = ("classes", "download", "format", "images", "names", "nc", "path")  # YOLO's, or no split in TOML and YAML
 
 
 @dataclass(frozen=True)

@@ -92,9 +92,14 @@ def _parts_inside(name: str) -> list[str]:
     return (parts[-1:] if elsewhere else parts) or ["picture"]
 
 
+def is_unwritable(character: str) -> bool:
+    """Whether XML or a list of names cannot hold a character: controls, half characters, ends of lines, and U+FFFE."""
+    return unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character in "\ufffe\uffff"
+
+
 def _possible(name: str) -> str:
     """The part of a path with "_" for each character that a list of names, or XML, cannot hold."""
-    plain = "".join("_" if unicodedata.category(one) in ("Cc", "Cs", "Cn", "Zl", "Zp") else one for one in name).strip()
+    plain = "".join("_" if is_unwritable(one) else one for one in name).strip()
     return f"_{plain[1:]}" if plain.startswith(".") else plain or "_"
 
 

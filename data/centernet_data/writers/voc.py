@@ -1,6 +1,5 @@
 """Writes data sets in Pascal VOC's layout, with one XML file per picture."""
 
-import unicodedata
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
@@ -11,7 +10,7 @@ from centernet_data.contract.boxes import cyxhw_to_xyxy
 from centernet_data.contract.messages import listed
 from centernet_data.dataset import Sample
 from centernet_data.writers.parts import Part
-from centernet_data.writers.pictures import Place, file_names_in_one_folder, renamed
+from centernet_data.writers.pictures import Place, file_names_in_one_folder, is_unwritable, renamed
 from centernet_data.writers.written import Written
 
 DIGITS = 10  # after the point: a box of whole pixels stays one, and no box moves by as much as 1e-10 pixels
@@ -50,7 +49,7 @@ def _classes(data: str, splits: Mapping[str, Part]) -> list[str]:
     if not classes:
         raise ValueError(f"{data}: there are no objects, and Pascal VOC's layout names classes only by them")
     for name in classes:
-        if name != name.strip() or any(unicodedata.category(one) in ("Cc", "Cs", "Cn") for one in name) or not name:
+        if name != name.strip() or any(map(is_unwritable, name)) or not name:
             raise ValueError(
                 f"{data}: Pascal VOC's layout cannot store the class name {name!r}: it has outer spaces or control "
                 "characters"
