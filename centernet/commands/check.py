@@ -8,6 +8,8 @@ from centernet.options import (
     ImageSize,
     OutputFile,
     Overwrite,
+    ValGroupOption,
+    ValShareOption,
     height_and_width,
     require_image_size,
 )
@@ -16,6 +18,7 @@ from centernet_data.contract.authors import require_writable
 from centernet_data.contract.checks import refuse, require
 from centernet_data.contract.files import write_json
 from centernet_data.contract.model_config import Resize
+from centernet_data.contract.val_share import check_val_share
 
 AUTHOR = "centernet data check"
 
@@ -32,6 +35,10 @@ class Check:
     data: DataName
     image_size: ImageSize = (256,)
     """Size of the network's input in pixels, one number for a square; multiples of 32."""
+    val_share: ValShareOption = None
+    """Where there is no validation split: the share of pictures to validate on, as training will be told."""
+    val_group: ValGroupOption = None
+    """As training will be told."""
     resize: Resize = "letterbox"
     """How pictures are fitted into it: letterbox keeps their aspect ratio, stretch does not."""
     out: Path = Path("check.png")
@@ -44,6 +51,7 @@ class Check:
 
     def __post_init__(self):
         require_image_size(self.image_size)
+        check_val_share(self.val_share, self.val_group)
         require("seed", self.seed, self.seed >= 0, "at least 0")
         if self.out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
             refuse(f"{self.out}: the sheet of pictures must be a .png or .jpg file")
@@ -56,11 +64,15 @@ class Check:
         from centernet_data.doctor.audit import audit
         from centernet_data.doctor.sheet import draw_sheet
         from centernet_data.imaging.encoding import write_picture
+        from centernet_data.source import how_data_is_taken
 
         for path, option in ((self.out, "--out"), (self.json, "--json")):
             require_writable(path, AUTHOR, self.overwrite, option)
         console, hw, failures = PlainConsole(), height_and_width(self.image_size), Failures()
-        audited = audit(self.data, hw, self.resize, report.progress_on(console))
+        if how_taken := how_data_is_taken(self.data):
+            report.say(console, how_taken)
+        val_share = check_val_share(self.val_share, self.val_group)
+        audited = audit(self.data, hw, self.resize, report.progress_on(console), val_share)
         report.print_report(audited, hw, self.resize, console)
         with failures.said():
             write_picture(self.out, draw_sheet(audited.splits, audited.findings, self.seed), AUTHOR)

@@ -45,9 +45,11 @@ class Eval:
         """Evaluates, prints and writes. Raises ValueError for bad input."""
         from centernet.backends import open_backend
         from centernet_data.evaluation import evaluate, report, without_nan
-        from centernet_data.source import open_for_model
+        from centernet_data.source import how_data_is_taken, open_for_model
 
         require_writable(self.json, "centernet eval", self.overwrite, "--json")
+        if how_taken := how_data_is_taken(self.data):
+            say(how_taken)
         val_share = check_val_share(self.val_share, self.val_group)
         detector = open_backend(self.backend).load(self.model, self.flip_test, self.precision, self.device)
         dataset = open_for_model(self.data, self.split, detector.config.classes, self.model, val_share)

@@ -137,7 +137,7 @@ class PictureDataset(SamplesInMemory):
     def part(self, indices: Sequence[int]) -> "PictureDataset":
         """The pictures at these indices, in this order, as a data set."""
         paths = Paths.of(self.paths[index] for index in indices)
-        annotated = [self.annotated[index] for index in indices] if self.annotated else ()
+        annotated = AnnotatedPictures.of(self.annotated[index] for index in indices) if self.annotated else ()
         return replace(self, samples=self.samples.part(indices), paths=paths, annotated=annotated)
 
     def content(self, index: int) -> bytes:

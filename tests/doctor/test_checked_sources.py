@@ -58,8 +58,9 @@ def test_no_picture_at_all_is_a_finding(folder):
 
 def test_a_data_set_without_a_reader(tmp_path, monkeypatch):
     twice = Plain((((20, 20, 10, 10, 0, 1),) * 2,), SIDE, SIDE, ("thing",), ("painted",))
-    monkeypatch.setattr("centernet_data.doctor.audit.split_names", lambda data: ("train",))
-    monkeypatch.setattr("centernet_data.doctor.audit.open_dataset", lambda data, split, errors: twice)
+    monkeypatch.setattr("centernet_data.doctor.audit.split_names", lambda data, val_share: ("train",))
+    monkeypatch.setattr("centernet_data.source.how_data_is_taken", lambda data: "")
+    monkeypatch.setattr("centernet_data.doctor.audit.open_dataset", lambda data, split, errors, val_share: twice)
     status, findings = check(tmp_path)
     assert status == 0
     assert {kind for _, kind, _ in findings} == {"duplicate box", "objects share a cell"}

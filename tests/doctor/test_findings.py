@@ -15,6 +15,7 @@ from centernet_data.doctor.findings import (
     _wrong_place,
     box_findings,
 )
+from centernet_data.stored import AnnotatedPictures
 from helpers.datasets import Plain
 
 sides = st.sampled_from([-9, -1.5, -1, -0.5, 0, 0.5, 3, 29, 30, 31, 31.5, 39, 40, 41, 41.5, 60])
@@ -30,7 +31,7 @@ def test_boxes_in_the_wrong_place(corners):
         )
         for i, boxes in enumerate(map(enumerate, corners))
     ]
-    split = Split("train", Plain(), [], annotated)
+    split = Split("train", Plain(), [], AnnotatedPictures.of(annotated))
     expected = [
         (index, wrong[0], f"{box.where}: {wrong[1]}")
         for index, picture in enumerate(annotated)

@@ -13,9 +13,9 @@ from centernet_data.doctor.audit import audit_splits
 from centernet_data.source import open_dataset, open_splits, split_names
 from centernet_data.writers.convert import Target, convert
 from helpers.coco import box, coco, write_json, write_toml
+from helpers.naive_yolo import read_plainly
 from helpers.tfds_data import picture
 from helpers.voc import TOML, item, write_voc, xml
-from helpers.naive_yolo import read_plainly
 
 CLASSES = ("R&D <x> 'y' \"z\"", "été  車", "never seen", "- no: [yaml]")
 SIZES = {  # train and val have pictures of one name in folders of their own
@@ -92,6 +92,22 @@ def test_there_and_back(source, tmp_path, formats):
     assert split_names(after) == ("train", "val")
     for split in SIZES:
         assert_same(open_dataset(source, split), open_dataset(after, split))
+    assert [finding for finding in audit_splits(after)[1] if finding.severity == "error"] == []
+
+
+@pytest.mark.parametrize("formats", [("yolo",), ("voc", "yolo", "coco"), ("yolo", "yolo", "tfds")], ids="-".join)
+def test_through_yolo(source, tmp_path, formats):
+    """The same pictures in another order, without ignored objects, which YOLO's layout does not have."""
+    after = chained(source, tmp_path, formats)
+    for split in SIZES:
+        one, other = open_dataset(source, split), open_dataset(after, split)
+        contents = [other.content(index) for index in range(len(other))]
+        assert len(contents) == len(one)
+        for index, sample in enumerate(one.samples):
+            again = contents.index(one.content(index))
+            objects = other.sample(again).objects
+            assert [other.classes[int(k)] for k in objects[:, 4]] == [one.classes[int(k)] for k in sample.objects[:, 4]]
+            np.testing.assert_allclose(objects[:, :4], sample.objects[:, :4], rtol=0, atol=1e-9)
     assert [finding for finding in audit_splits(after)[1] if finding.severity == "error"] == []
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from centernet_data.contract.boxes import cyxhw_to_xyxy
 from centernet_data.contract.model_config import Resize
+from centernet_data.contract.val_share import ValShare
 from centernet_data.dataset import AnnotatedBox, AnnotatedPicture, Dataset, Sample
 from centernet_data.doctor.expressible import Expressible, express, summary
 from centernet_data.doctor.findings import (
@@ -27,6 +28,7 @@ from centernet_data.evaluation import average_precision, without_nan
 from centernet_data.imaging.decoding import dark_levels, decoding_threads, exif_orientation
 from centernet_data.readers.errors import Collect
 from centernet_data.source import open_dataset, require_trainable, split_names
+from centernet_data.stored import AnnotatedPictures, SamplesInMemory
 from centernet_data.verification.verify import picture_and_content
 
 MEDIUM, LARGE = 32**2, 96**2  # COCO's lower limits of medium and large objects, in pixels²
@@ -52,13 +54,20 @@ class Audit(NamedTuple):
     findings: list[Finding]
 
 
-def audit(data: str, hw: tuple[int, int], resize: Resize, progress: Progress | None = None) -> Audit:
+def audit(
+    data: str,
+    hw: tuple[int, int],
+    resize: Resize,
+    progress: Progress | None = None,
+    val_share: ValShare | None = None,
+) -> Audit:
     """Reads a whole data set and opens every picture in it.
 
     `hw` and `resize` are the network's input size and how pictures are fitted into it. `progress(looks, split, total)`
-    may wrap the iterator over a split's pictures. Raises ValueError if `data` is not a data set at all.
+    may wrap the iterator over a split's pictures. Raises ValueError if `data` is not a data set at all, and for a
+    `val_share` where there is a validation split.
     """
-    splits, findings = audit_splits(data)
+    splits, findings = audit_splits(data, val_share)
     digests, numbers = {}, {}
     for split in splits:
         looks = look_at_pictures(split, progress)
@@ -83,24 +92,34 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def audit_splits(data: str) -> tuple[list[Split], list[Finding]]:
+def audit_splits(data: str, val_share: ValShare | None = None) -> tuple[list[Split], list[Finding]]:
     """Opens every split that can be opened, and collects the readers' findings about all records.
 
     Raises ValueError if `data` is not a data set at all.
     """
     splits, errors = [], Collect()
-    for name in split_names(data):
+    for name in split_names(data, val_share):
         with errors:
-            dataset = open_dataset(data, name, errors)
-            samples = [dataset.sample(index) for index in range(len(dataset))]
-            pictures = dataset.annotated or [_as_annotated(name, sample, dataset.classes) for sample in samples]
-            splits.append(Split(name, dataset, samples, pictures))
+            dataset = open_dataset(data, name, errors, val_share=val_share)
+            splits.append(Split(name, dataset, _samples(dataset), _annotated(name, dataset)))
     opened = {split.name: split.dataset for split in splits}
     if "train" in opened:
         with errors:
             require_trainable(data, opened["train"], opened.get("val"))
     refused = [Finding("error", "refused by training", mistake) for mistake in errors.mistakes]
     return splits, refused + [Finding(remark.severity, remark.kind, remark.text) for remark in errors.remarks]
+
+
+def _samples(dataset: Dataset) -> Sequence[Sample]:
+    if isinstance(dataset, SamplesInMemory):
+        return dataset.samples
+    return [dataset.sample(index) for index in range(len(dataset))]
+
+
+def _annotated(name: str, dataset: Dataset) -> AnnotatedPictures:
+    if isinstance(dataset.annotated, AnnotatedPictures):
+        return dataset.annotated
+    return AnnotatedPictures.of(_as_annotated(name, sample, dataset.classes) for sample in _samples(dataset))
 
 
 def _as_annotated(split: str, sample: Sample, classes: Sequence[str]) -> AnnotatedPicture:

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from centernet_data.contract.boxes import MOST_DETECTIONS
 from centernet_data.contract.messages import listed
 from centernet_data.dataset import AnnotatedBox, AnnotatedPicture, Dataset, Sample
 from centernet_data.doctor.expressible import Expressible
+from centernet_data.stored import AnnotatedPictures
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
@@ -41,27 +43,34 @@ class Split:
     name: str
     dataset: Dataset
     samples: Sequence[Sample]
-    pictures: Sequence[AnnotatedPicture]
+    pictures: AnnotatedPictures
 
 
 def box_findings(split: Split) -> Iterator[Finding]:
     """Finds boxes that extend beyond their picture, have no area in it, or are duplicates."""
-    suspicious = _suspicious(*_corners_and_sizes(split)).tolist()
-    first = 0
-    for index, picture in enumerate(split.pictures):
-        for number, box in enumerate(picture.boxes, first):
-            if suspicious[number] and (wrong := _wrong_place(box, picture)):
+    pictures = split.pictures
+    suspicious = _suspicious(*_corners_and_sizes(split))
+    for index, (first, last) in enumerate(pairwise(pictures.first.tolist())):
+        misplaced = suspicious[first:last].any()
+        if not misplaced and not _overlap(pictures.corners[first:last]):
+            continue  # nearly all: their boxes are not even made
+        picture = pictures[index]
+        for box in picture.boxes if misplaced else ():
+            if wrong := _wrong_place(box, picture):
                 yield Finding("warning", wrong[0], f"{box.where}: {wrong[1]}", split.name, index)
         for message in _duplicate_boxes(picture.boxes):
             yield Finding("warning", "duplicate box", message, split.name, index)
-        first += len(picture.boxes)
 
 
 def _corners_and_sizes(split: Split) -> tuple[Float[np.ndarray, "n 4"], Float[np.ndarray, "n 2"]]:
     """The corners of all boxes of a split, one after the other, and the width and height of the picture of each."""
-    corners = np.array([box.corners for picture in split.pictures for box in picture.boxes], float).reshape(-1, 4)
-    sizes = np.array([(picture.width, picture.height) for picture in split.pictures], float).reshape(-1, 2)
-    return corners, np.repeat(sizes, [len(picture.boxes) for picture in split.pictures], axis=0)
+    pictures = split.pictures
+    return pictures.corners, np.repeat(pictures.sizes[:, ::-1].astype(float), np.diff(pictures.first), axis=0)
+
+
+def _overlap(corners: Float[np.ndarray, "n 4"]) -> bool:
+    """Whether any two of the boxes are nearly the same."""
+    return len(corners) > 1 and bool((np.triu(_overlaps(corners), 1) >= NEARLY_THE_SAME).any())
 
 
 def _suspicious(corners: Float[np.ndarray, "n 4"], sizes: Float[np.ndarray, "n 2"]) -> Bool[np.ndarray, "n"]:
@@ -157,7 +166,7 @@ _ABSENT: dict[str, tuple[Severity, str]] = {"train": ("warning", "the network ca
 
 def class_findings(split: Split) -> Iterator[Finding]:
     """Finds classes without objects in the split."""
-    present = {int(label) for sample in split.samples for label in sample.objects[:, 4]}
+    present = set(np.concatenate([sample.objects[:, 4] for sample in split.samples] or [[]]).astype(int).tolist())
     absent = [name for index, name in enumerate(split.dataset.classes) if index not in present]
     if absent and split.samples:
         severity, effect = _ABSENT.get(split.name, ("note", "average precision leaves them out"))
