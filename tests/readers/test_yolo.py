@@ -10,7 +10,7 @@ from centernet_data.contract.boxes import cyxhw_to_xyxy
 from centernet_data.readers.errors import Collect
 from centernet_data.readers.yolo import YoloFiles, label_file, read_yolo
 from centernet_data.readers.yolo_yaml import read_yolo_yaml
-from centernet_data.source import open_dataset, split_names
+from centernet_data.source import how_data_is_taken, open_dataset, split_names
 from helpers.yolo import YAML, write_yolo
 
 NAMES = ["red", "blue"]
@@ -47,10 +47,31 @@ def test_polygons_and_oriented_boxes_give_the_box_around_them(tmp_path, line, co
 
 
 def test_keypoints_follow_the_box(tmp_path):
-    rows = objects("1 0.5 0.5 0.5 0.5 0.1 0.1 2 0.9 0.9 0", tmp_path, keypoints=(2, 3))
+    rows = objects("1 0.5 0.5 0.5 0.5 0.1 0.1 2 0.9 0.9 0", tmp_path, kpt_shape=(2, 3))
     np.testing.assert_allclose(rows, [[10, 20, 10, 20, 1, 1]])
+    assert len(objects("1 0.5 0.5 0.5 0.5", tmp_path, kpt_shape=(2, 3))) == 1
     with pytest.raises(ValueError, match=r"a\.txt: line 1: it should have 11 columns, for a box and 2 keypoints"):
-        objects("1 0.5 0.5 0.5 0.5", tmp_path, keypoints=(2, 3))
+        objects("1 0.5 0.5 0.5 0.5 0.1 0.1 2", tmp_path, kpt_shape=(2, 3))
+
+
+def test_keypoints_by_either_file(tmp_path):
+    write_yolo(tmp_path, {"a.png": "1 0.5 0.5 0.5 0.5 0.1 0.1 2 0.9 0.9 0"})
+    yaml = yaml_file(tmp_path, "train: images/train\nnames: [red, blue]\nkpt_shape: [2, 3]\n")
+    lines = how_data_is_taken(yaml).rpartition("such as: ")[2].replace("; ", "\n")
+    (tmp_path / "data.toml").write_text(lines)
+    for data in (yaml, tmp_path / "data.toml"):
+        np.testing.assert_allclose(open_dataset(data, "train").sample(0).objects, [[10, 20, 10, 20, 1, 1]])
+
+
+def test_labels_without_a_picture_are_counted(tmp_path):
+    errors = Collect()
+    write_yolo(tmp_path, {"a.png": ""})
+    for name in ("b", "c", "classes"):
+        (tmp_path / f"labels/train/{name}.txt").write_text("0 .5 .5 .1 .1")
+    assert read(tmp_path, errors=errors).notes == ("label files without a picture: 2",)
+    assert [remark.text for remark in errors.remarks] == [
+        f"{tmp_path}/labels/train/b.txt: label files without a picture: 2, this the first"
+    ]
 
 
 def test_pictures_without_objects(tmp_path):
@@ -105,6 +126,7 @@ BAD = [
     ("0 0.5 x 0.5 0.5", "column 3 should be a number, but is 'x'"),
     ("0 0.5 nan 0.5 0.5", "column 3 should be a number, but is 'nan'"),
     ("0 0.5 0.5 inf 0.5", "column 4 should be a number, but is 'inf'"),
+    ("0 0.1_5 0.5 0.5 0.5", "column 2 should be a number, but is '0.1_5'"),
     ("0 0,5 0,5 0,5 0,5", "column 2 should be a number, but is '0,5'"),
     ("0 1.02 0.5 0.5 0.5", "its numbers should be shares of the picture's width and height, from 0 to 1, but"),
     ("0 320 240 64 48", r"there is 320, 240, 64, 48; they look like pixels"),

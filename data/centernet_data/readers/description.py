@@ -13,6 +13,7 @@ from centernet_data.contract.text_files import read_text
 FORMATS = ("coco", "cocotext", "voc", "yolo")
 
 _A_STRING, _STRINGS = "a string", "a string or a list of strings"
+_TWO_NUMBERS = "two positive whole numbers"
 _NAMES, _FRACTION = "a list of at least one string", "a number from 0 to 1"
 _SECTION_KEYS = {
     "coco": {"images": _A_STRING, "annotations": _A_STRING},
@@ -24,7 +25,7 @@ _MAY_LACK = {("voc", "split")}
 _OPTIONS = {  # keys that only one format has, and their values
     "cocotext": {"ignore_illegible": "true or false", "least_area": _FRACTION},
     "voc": {"first_pixel": "0 or 1"},
-    "yolo": {"names": _NAMES},
+    "yolo": {"names": _NAMES, "kpt_shape": _TWO_NUMBERS},
 }
 _FOR_ALL = {"val_share": _FRACTION, "val_group": _A_STRING}
 
@@ -37,6 +38,9 @@ _ALLOWS = {
     _A_STRING: lambda value: isinstance(value, str),
     _STRINGS: lambda value: isinstance(value, str) or _are_strings(value),
     _NAMES: _are_strings,
+    _TWO_NUMBERS: lambda value: (
+        isinstance(value, list) and len(value) == 2 and all(type(n) is int and n > 0 for n in value)
+    ),
     "true or false": lambda value: isinstance(value, bool),
     _FRACTION: lambda value: type(value) in (int, float) and 0 <= value <= 1,
     "0 or 1": lambda value: type(value) is int and value in (0, 1),

@@ -19,6 +19,8 @@ from centernet_data.stored import PictureDataset
 
 ROUNDING = 0.01  # share of a picture that a number may be outside of it, as in Ultralytics' own reader
 _NO_LABELS = "pictures without a label file, taken as pictures without objects"
+_ALONE = "label files without a picture"
+_LISTS_OF_NAMES = ("classes.txt", "labels.txt", "notes.txt")
 _ORIENTED = "oriented boxes or polygons of 4 corners, read as the upright boxes around them"
 _POLYGONS = "polygons, read as the upright boxes around them"
 _TWICE = "objects given twice in their label file, read once"
@@ -26,12 +28,15 @@ _BEYOND = "objects with numbers slightly outside of 0 to 1, clipped to their pic
 
 
 class YoloFiles(NamedTuple):
-    """The pictures of a split: folders, each taken with its sub-folders, or text files that list pictures. `names` are
-    the class names of the numbers 0, 1, ...; `keypoints` is Ultralytics' kpt_shape, how many numbers follow a box."""
+    """The pictures of a split: folders, each taken with its sub-folders, or text files that list pictures.
+
+    `names` are the class names of the numbers 0, 1, ...; `kpt_shape` is Ultralytics': how many keypoints follow a box,
+    and how many numbers each has.
+    """
 
     pictures: Sequence[Path]
     names: Sequence[str]
-    keypoints: tuple[int, int] | None = None
+    kpt_shape: Sequence[int] | None = None
 
 
 def read_yolo(
@@ -56,6 +61,8 @@ def read_yolo(
     reading = _Reading(files, errors)
     pictures = [path for place in files.pictures for path in _pictures(place, errors)]
     _require_labels(pictures)
+    if all(place.is_dir() for place in files.pictures):  # a list may leave out pictures
+        reading.count_labels_alone(pictures)
     return dataset_of(reading.pictures(pictures), chosen, where, errors, reading.counts)
 
 
@@ -109,6 +116,18 @@ class _Reading:
                 boxes = list(self._boxes(label_file(path), height, width))
                 yield AnnotatedPicture(_name(path), path, height, width, boxes)
 
+    def count_labels_alone(self, pictures: Sequence[Path]) -> None:
+        """Counts label files whose picture is not there."""
+        expected = {label_file(path) for path in pictures}
+        for folder in sorted({path.parent for path in expected}):
+            texts = (path for path in sorted(folder.glob("*.txt")) if path.name not in _LISTS_OF_NAMES)
+            alone = [path for path in texts if path not in expected]
+            self.counts[_ALONE] += len(alone)
+            if alone:
+                self.errors.remark(
+                    "label file without a picture", f"{alone[0]}: {_ALONE}: {len(alone)}, this the first"
+                )
+
     def _boxes(self, labels: Path, height: int, width: int) -> Iterator[AnnotatedBox]:
         if not is_there(labels):
             self.counts[_NO_LABELS] += 1
@@ -140,7 +159,7 @@ class _Reading:
     def _numbers(self, texts: Sequence[str], where: str) -> tuple[float, ...]:
         """The four numbers of a box, or the corners of a polygon."""
         self._require_count(len(texts) + 1, where)
-        texts = texts if self.files.keypoints is None else texts[:4]
+        texts = texts if self.files.kpt_shape is None else texts[:4]
         values = tuple(_number(text, where, f"column {column}") for column, text in enumerate(texts, start=2))
         outside = [value for value in values if not -ROUNDING <= value <= 1 + ROUNDING]
         if outside:
@@ -156,15 +175,16 @@ class _Reading:
 
     def _require_count(self, count: int, where: str) -> None:
         """Raises ValueError for a number of columns that no object has."""
-        if (shape := self.files.keypoints) is not None:
-            if count != (expected := 5 + math.prod(shape)):
+        if (shape := self.files.kpt_shape) is not None:
+            if count not in (5, expected := 5 + math.prod(shape)):
                 keypoints = f"for a box and {shape[0]} keypoints of {shape[1]} numbers (kpt_shape)"
-                raise ValueError(f"{where}: it should have {expected} columns, {keypoints}, but has {count}")
+                raise ValueError(f"{where}: it should have {expected} columns, {keypoints}, or 5, but has {count}")
         elif count == 6:
             raise ValueError(f"{where}: it has 6 columns; labels have 5, and a sixth, a score, is in predictions only")
         elif count < 5 or count % 2 == 0:
             raise ValueError(
-                f"{where}: it has {count} columns; a box has 5 (class, x, y, width, height), a polygon 7, 9, 11, ..."
+                f"{where}: it has {count} columns; a box has 5 (class, x, y, width, height), a polygon 7, 9, 11, ...; "
+                "for keypoints give kpt_shape"
             )
 
     def _corners(self, values: Sequence[float]) -> tuple[float, float, float, float]:
@@ -178,7 +198,7 @@ class _Reading:
 
 def _number(text: str, where: str, what: str) -> float:
     try:
-        value = float(text)
+        value = math.nan if "_" in text else float(text)  # Python reads 1_0 as 10
     except ValueError:
         value = math.nan
     if not math.isfinite(value):

@@ -12,7 +12,7 @@ SPLITS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("
 
 
 def read_yolo_yaml(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """The options ("names", and "keypoints" if the labels have some) and the sections of a data set's YAML file.
+    """The options ("names", and "kpt_shape" if the labels have keypoints) and the sections of a data set's YAML file.
 
     `names` is a list, or a mapping from numbers; with `nc` alone the names are class_0, class_1, ... `train`, `val` and
     `test` are a folder, a text file that lists pictures, or several of these, relative to `path`, which is relative to
@@ -26,7 +26,7 @@ def read_yolo_yaml(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]
     if (shape := content.get("kpt_shape")) is not None:
         if not (isinstance(shape, list) and len(shape) == 2 and all(type(n) is int and n > 0 for n in shape)):
             raise ValueError(f"{path}: 'kpt_shape' should be two positive numbers, but is {shown(shape)}")
-        options["keypoints"] = tuple(shape)
+        options["kpt_shape"] = shape
     given = {split: [key for key in keys if content.get(key)] for split, keys in SPLITS.items()}
     if several := [keys for keys in given.values() if len(keys) > 1]:
         raise ValueError(f"{path}: {listed(several[0])} say the same; one of them must go")
