@@ -84,6 +84,8 @@ def make_plan(settings: Settings, backend: Backend, shard: tuple[int, int] = (0,
     train_set, val_set = open_train_and_val(settings.data, check_val_share(settings.val_share, settings.val_group))
     augmentation = settings.augmentation if settings.augment and is_stored(train_set) else NO_AUGMENTATION
     pictures_per_step = settings.batch_size * settings.recipe.accumulate
+    recipe = recipe_of(settings, len(train_set))
+    mosaic_until = round(recipe.total_steps * (1 - augmentation.without_mosaic))
     plan = Plan(
         settings,
         backend,
@@ -91,9 +93,18 @@ def make_plan(settings: Settings, backend: Backend, shard: tuple[int, int] = (0,
         folder,
         train_set,
         val_set,
-        Batches(train_set, pictures_per_step, settings.hw, settings.resize, augmentation, settings.seed, shard),
+        Batches(
+            train_set,
+            pictures_per_step,
+            settings.hw,
+            settings.resize,
+            augmentation,
+            settings.seed,
+            shard,
+            mosaic_until,
+        ),
         ModelConfig(train_set.classes, settings.hw, settings.resize, settings.depth),
-        recipe_of(settings, len(train_set)),
+        recipe,
     )
     _describe(plan)
     return plan

@@ -20,6 +20,15 @@ FREE = {
     "tensorboard",
 }
 
+# What settings that came later are in the config.toml of an older run: the way in which it was trained.
+ADDED_LATER = {
+    "augmentation.vertical_flip": False,
+    "augmentation.turn": False,
+    "augmentation.mosaic": 0,
+    "augmentation.without_mosaic": 0.1,
+    "augmentation.balance": 0,
+}
+
 
 class OtherSettings(ValueError):
     """A run is to be resumed, but with other settings."""
@@ -27,8 +36,8 @@ class OtherSettings(ValueError):
 
 def require_same_settings(old: Mapping, new: Mapping, where: str | Path) -> None:
     """Raises OtherSettings, naming the settings that differ, nested ones with a dot. What is None may be left out."""
-    old, new = flattened(old), flattened(new)
-    names = [name for name in {**old, **new} if name not in FREE and old.get(name) != new.get(name)]
+    old, new = ADDED_LATER | flattened(old), ADDED_LATER | flattened(new)
+    names = [name for name in old | new if name not in FREE and old.get(name) != new.get(name)]
     if names:
         listed = ", ".join(f"{name.replace('_', '-')} {_show(old, name)} (now {_show(new, name)})" for name in names)
         raise OtherSettings(

@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -18,8 +18,10 @@ from centernet_data.dataset import Dataset, Sample
 from centernet_data.imaging.colour import augment_colour
 from centernet_data.imaging.geometry import (
     LEAST_VISIBLE,
+    PADDING,
     Matrix,
     augment_geometry,
+    augment_turn,
     compose,
     fit,
     move_objects,
@@ -27,11 +29,14 @@ from centernet_data.imaging.geometry import (
     visible_share,
     warp,
 )
+from centernet_data.imaging.mosaic import QUADRANTS, place, random_point, region, whole_pixels
+from centernet_data.sampling import MOSAIC, VIEW, Repeats, plain_order, repeated_order, repeats_by_class
 
+View = tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "n 6"]]
 Batch = dict[str, UInt8[np.ndarray, "b h w 3"] | Float[np.ndarray, "b n 6"]]
 
 AHEAD = 2  # prefetched batches per worker process, or in this process
-SHUFFLE, VIEW = 0, 1  # random streams: the order of an epoch; one view of a picture
+TILES = len(QUADRANTS)  # pictures in a mosaic
 
 
 @dataclass(frozen=True)
@@ -40,9 +45,10 @@ class Batches:
 
     Each epoch has its own order, drawn from (seed, epoch). Batches run across epochs, so that every batch is full.
     "image": uint8 RGB [B, H, W, 3]; "objects": float32 [B, N, 6] in pixels of the input, padded with zeros to the data
-    set's `most_objects`. With a `shard` (index, count), each batch has only the rows of that shard, the index-th (from
-    0) of `count` equal parts. Raises ValueError if `batch_size` is not a multiple of `count`, if there are no pictures,
-    and for a picture or objects that are not as `Dataset` says, naming the sample.
+    set's `most_objects`, with mosaics four times that. From step `mosaic_until` on there are no mosaics. With a `shard`
+    (index, count), each batch has only the rows of that shard, the index-th (from 0) of `count` equal parts. Raises
+    ValueError if `batch_size` is not a multiple of `count`, if there are no pictures, and for a picture or objects that
+    are not as `Dataset` says, naming the sample.
     """
 
     dataset: Dataset
@@ -52,6 +58,7 @@ class Batches:
     augmentation: Augmentation
     seed: int
     shard: tuple[int, int] = (0, 1)
+    mosaic_until: int | None = None
 
     def __post_init__(self):
         if self.batch_size % self.shard[1]:
@@ -71,22 +78,30 @@ class Batches:
     def index(self, step: int, slot: int) -> int:
         """The index of the picture in this slot of this step's batch."""
         epoch, place = divmod(step * self.batch_size + slot, len(self.dataset))
-        return int(_order(self.seed, epoch, len(self.dataset))[place])
+        return int(self.order(epoch)[place])
 
-    def view(self, step: int, slot: int) -> tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "n 6"]]:
+    def order(self, epoch: int) -> Int[np.ndarray, "n"]:
+        """The indices of the pictures of one epoch."""
+        if self._repeats is None:
+            return plain_order(self.seed, epoch, len(self.dataset))
+        return repeated_order(self.seed, epoch, self._repeats)
+
+    def view(self, step: int, slot: int) -> View:
         """One augmented view, at the input's size, and the objects in it."""
-        index = self.index(step, slot)
         rng = np.random.default_rng([self.seed, VIEW, step, slot])
-        sample = self.dataset.sample(index)  # once: rendered scenes are laid out each time
-        matrix = self.window(sample, rng)
-        image = warp(*self.read(index, sample, matrix), self.image_size)
-        return self.colour(image, rng), self.objects(sample, matrix)
+        image, objects = self._mosaic(step, slot, rng) if self.is_mosaic(step, slot) else self._single(step, slot, rng)
+        return self.colour(image, rng), objects
+
+    def is_mosaic(self, step: int, slot: int) -> bool:
+        """Whether this view is composed of several pictures."""
+        if not self.augmentation.mosaic or (self.mosaic_until is not None and step >= self.mosaic_until):
+            return False
+        return self._others(step, slot).random() < self.augmentation.mosaic
 
     def window(self, sample: Sample, rng: np.random.Generator) -> Matrix:
         """The random matrix from the picture to the view."""
-        if sample.height < 1 or sample.width < 1:
-            raise ValueError(f"{sample.name}: a sample of {sample.width} x {sample.height} pixels (width x height)")
-        whole = fit((sample.height, sample.width), self.image_size, self.resize)
+        turn, picture_hw = self._turn(sample, rng)
+        whole = compose(fit(picture_hw, self.image_size, self.resize), turn)
         return compose(augment_geometry(self.image_size, self.augmentation, rng), whole)
 
     def read(self, index: int, sample: Sample, matrix: Matrix) -> tuple[UInt8[np.ndarray, "h w 3"], Matrix]:
@@ -127,16 +142,56 @@ class Batches:
             del batches, steps
             gc.collect()  # grain's iterators hold shared memory in reference cycles
 
+    def _single(self, step: int, slot: int, rng: np.random.Generator) -> View:
+        index = self.index(step, slot)
+        sample = self.dataset.sample(index)  # once: rendered scenes are laid out each time
+        matrix = self.window(sample, rng)
+        image = warp(*self.read(index, sample, matrix), self.image_size)
+        return image, self.objects(sample, matrix)
+
+    def _mosaic(self, step: int, slot: int, rng: np.random.Generator) -> View:
+        """The slot's picture and three others of its epoch, in random quadrants."""
+        hw, others = self.image_size, self._others(step, slot)
+        others.random()  # what `is_mosaic` has drawn
+        point = random_point(hw, others)
+        change, seen_at = whole_pixels(augment_geometry(hw, self.augmentation, rng), point)
+        image, objects = np.full((*hw, 3), PADDING, np.uint8), []
+        indices = self._tiles(step, slot, others)
+        for index, quadrant in zip(indices, others.permutation(QUADRANTS).tolist(), strict=True):
+            sample = self.dataset.sample(index)
+            turn, picture_hw = self._turn(sample, rng)
+            matrix = compose(change, compose(place(picture_hw, hw, self.resize, point, quadrant), turn))
+            part = region(change, seen_at, hw, quadrant)
+            if min(part.hw) > 0:
+                read, rest = self.read(index, sample, part.from_its_corner(matrix))
+                image[part.top : part.bottom, part.left : part.right] = warp(read, rest, part.hw)
+            objects.append(self.objects(sample, matrix))
+        return image, np.concatenate(objects)
+
+    def _others(self, step: int, slot: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, MOSAIC, step, slot])
+
+    def _tiles(self, step: int, slot: int, others: np.random.Generator) -> list[int]:
+        epoch = (step * self.batch_size + slot) // len(self.dataset)
+        drawn = others.integers(len(self.dataset), size=TILES - 1)
+        return [self.index(step, slot), *self.order(epoch)[drawn].tolist()]
+
+    def _turn(self, sample: Sample, rng: np.random.Generator) -> tuple[Matrix, tuple[int, int]]:
+        if sample.height < 1 or sample.width < 1:
+            raise ValueError(f"{sample.name}: a sample of {sample.width} x {sample.height} pixels (width x height)")
+        return augment_turn((sample.height, sample.width), self.augmentation, rng)
+
+    @cached_property
+    def _repeats(self) -> Repeats | None:
+        balance = self.augmentation.balance
+        return repeats_by_class(self.dataset, balance) if balance else None
+
     def _stack(self, views: list[tuple[np.ndarray, np.ndarray]]) -> Batch:
-        objects = np.zeros((len(views), self.dataset.most_objects, 6), np.float32)
+        most = self.dataset.most_objects * (TILES if self.augmentation.mosaic else 1)
+        objects = np.zeros((len(views), most, 6), np.float32)
         for row, (_, own) in zip(objects, views, strict=True):
             row[: len(own)] = own
         return {"image": np.stack([image for image, _ in views]), "objects": objects}
-
-
-@lru_cache(maxsize=4)  # every view needs it, and a batch may span two epochs
-def _order(seed: int, epoch: int, count: int) -> Int[np.ndarray, "count"]:
-    return np.random.default_rng([seed, SHUFFLE, epoch]).permutation(count)
 
 
 def _begin_worker(worker: int, workers: int) -> None:

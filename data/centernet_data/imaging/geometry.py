@@ -1,5 +1,6 @@
 """Maps pictures to the network's input and back, by 2x3 matrices that act on (x, y) in pixels.
 
+The matrices scale, shift, mirror and turn by right angles: of the two factors in each row and column one is 0.
 Coordinates are continuous: pixel i covers [i, i + 1), so a picture W pixels wide spans 0 to W.
 """
 
@@ -38,15 +39,27 @@ def invert(matrix: Matrix) -> Matrix:
     return cv2.invertAffineTransform(matrix)
 
 
-def shrinking(scale: float) -> int:
-    """The number of whole source pixels that map to one target pixel along an axis, at least 1."""
-    return max(int(1 / abs(scale)), 1)
+def quarter_turns(picture_hw: tuple[int, int], quarters: int) -> Matrix:
+    """The matrix that turns a picture counter-clockwise by 0 to 3 right angles; odd numbers swap its sides."""
+    height, width = picture_hw
+    turns = (
+        [[1, 0, 0], [0, 1, 0]],
+        [[0, 1, 0], [-1, 0, width]],
+        [[-1, 0, width], [0, -1, height]],
+        [[0, -1, height], [1, 0, 0]],
+    )
+    return np.array(turns[quarters], float)
+
+
+def shrinking(matrix: Matrix) -> tuple[int, int]:
+    """The numbers of whole source pixels, along the picture's x and y, that map to one target pixel, at least 1."""
+    scale_x, scale_y = np.abs(matrix[:, :2]).sum(0)  # of the two in a column one is 0
+    return max(int(1 / scale_x), 1), max(int(1 / scale_y), 1)
 
 
 def reduction_before(matrix: Matrix) -> int:
     """The largest reduction (1, 2, 4 or 8) at which to read a picture that `warp` then maps by `matrix`."""
-    least = min(shrinking(matrix[0, 0]), shrinking(matrix[1, 1]))
-    return max(reduction for reduction in REDUCTIONS if reduction <= least)
+    return max(reduction for reduction in REDUCTIONS if reduction <= min(shrinking(matrix)))
 
 
 def warp(
@@ -62,7 +75,8 @@ def warp(
     interpolation.
     """
     height, width = picture.shape[:2]
-    small = -(-width // shrinking(matrix[0, 0])), -(-height // shrinking(matrix[1, 1]))
+    shrink_x, shrink_y = shrinking(matrix)
+    small = -(-width // shrink_x), -(-height // shrink_y)
     if small != (width, height):
         picture = cv2.resize(picture, small, interpolation=cv2.INTER_AREA)  # fast if it divides the picture's size
         matrix = matrix * [width / small[0], height / small[1], 1]
@@ -75,12 +89,13 @@ def warp(
 
 
 def move_objects(objects: Float[np.ndarray, "n 6"], matrix: Matrix) -> Float[np.ndarray, "n 6"]:
-    """Maps objects (y_centre, x_centre, height, width, ...) by a matrix without rotation."""
+    """Maps objects (y_centre, x_centre, height, width, ...) by a matrix of this module's kind."""
     moved = objects.copy()
-    moved[:, 1] = objects[:, 1] * matrix[0, 0] + matrix[0, 2]
-    moved[:, 0] = objects[:, 0] * matrix[1, 1] + matrix[1, 2]
-    moved[:, 3] = objects[:, 3] * abs(matrix[0, 0])
-    moved[:, 2] = objects[:, 2] * abs(matrix[1, 1])
+    linear = matrix[::-1, 1::-1]  # its rows and columns in the order y, x
+    for axis in (0, 1):
+        (by_y, by_x), shift = linear[axis], matrix[1 - axis, 2]
+        moved[:, axis] = objects[:, 0] * by_y + objects[:, 1] * by_x + shift
+        moved[:, 2 + axis] = objects[:, 2] * abs(by_y) + objects[:, 3] * abs(by_x)
     return moved
 
 
@@ -95,6 +110,15 @@ def augment_geometry(hw: tuple[int, int], augmentation: Augmentation, rng: np.ra
     height, width = hw
     scale = 1 / rng.uniform(*augmentation.scale)
     shift_y, shift_x = rng.uniform(-augmentation.shift, augmentation.shift, 2) * hw * scale
-    mirror = -1 if augmentation.flip and rng.random() < 0.5 else 1
-    margin_x, margin_y = (width - mirror * scale * width) / 2, (height - scale * height) / 2
-    return np.array([[mirror * scale, 0, margin_x + shift_x], [0, scale, margin_y + shift_y]])
+    mirror_x = -1 if augmentation.flip and rng.random() < 0.5 else 1
+    mirror_y = -1 if augmentation.vertical_flip and rng.random() < 0.5 else 1
+    margin_x, margin_y = (width - mirror_x * scale * width) / 2, (height - mirror_y * scale * height) / 2
+    return np.array([[mirror_x * scale, 0, margin_x + shift_x], [0, mirror_y * scale, margin_y + shift_y]])
+
+
+def augment_turn(
+    picture_hw: tuple[int, int], augmentation: Augmentation, rng: np.random.Generator
+) -> tuple[Matrix, tuple[int, int]]:
+    """A random matrix to apply before `fit`, a turn by right angles, and the turned picture's (height, width)."""
+    quarters = int(rng.integers(4)) if augmentation.turn else 0
+    return quarter_turns(picture_hw, quarters), picture_hw[::-1] if quarters % 2 else picture_hw
