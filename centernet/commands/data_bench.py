@@ -26,7 +26,8 @@ from centernet_data.contract.files import write_json
 class DataBench:
     """Measure how fast a data set's batches are made: by stage on one thread, and as a whole by worker processes.
 
-    If torch is installed, its DataLoader makes the same batches in turn, for comparison.
+    In turn with it, the authors' sampler makes batches of the same pictures on one thread, and torch's DataLoader, if
+    torch is installed, the same batches in processes.
     """
 
     data: DataName
@@ -50,8 +51,12 @@ class DataBench:
             refuse("--batch-size and --batches must be at least 1, --workers at least 0")
 
     def run(self) -> int:
-        """Measures, prints two tables and writes. Raises ValueError for bad input."""
-        from centernet.commands.data_bench_work import milliseconds_by_stage, pictures_per_second
+        """Measures, prints three tables and writes. Raises ValueError for bad input."""
+        from centernet.commands.data_bench_work import (
+            compared_with_authors,
+            milliseconds_by_stage,
+            pictures_per_second,
+        )
         from centernet_data.batches import Batches
         from centernet_data.source import open_dataset, require_pictures
 
@@ -67,10 +72,12 @@ class DataBench:
         )
         stages = milliseconds_by_stage(batches, self.batches)
         print_stages(stages, console)
+        authors = compared_with_authors(batches, self.batches)
+        print_comparison(authors, console)
         rates = pictures_per_second(batches, self.workers, self.batches)
         print_rates(rates, console)
         if self.json:
-            write_json(self.json, {"stages": stages, "workers": rates}, "centernet data bench")
+            write_json(self.json, {"stages": stages, "authors": authors, "workers": rates}, "centernet data bench")
         return 0
 
 
@@ -79,6 +86,16 @@ def print_stages(stages: Mapping[str, float], console: Console) -> None:
     table = number_table("on one thread", "ms/picture", "pictures/s")
     for stage, value in stages.items():
         table.add_row(stage, f"{value:.2f}", f"{1e3 / value:,.0f}")
+    console.print("", table, sep="\n")
+
+
+def print_comparison(authors: Mapping[str, float] | None, console: Console) -> None:
+    """Pictures per second on one thread, and those of the authors' sampler, if it can read the pictures."""
+    if authors is None:
+        return
+    table = number_table("batches on one thread", "pictures/s", "the authors' sampler", "ratio")
+    rates = (authors["pictures_per_second"], authors["authors"])
+    table.add_row("", *(f"{rate:,.0f}" for rate in rates), f"{authors['ratio']:.2f}")
     console.print("", table, sep="\n")
 
 

@@ -2,14 +2,16 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from statistics import median
 
 import cv2
 import numpy as np
 
 from centernet.backends import open_data_loader
+from centernet.commands.data_bench_authors import authors_batch
 from centernet_data.batches import AHEAD, Batches
-from centernet_data.dataset import Sample
+from centernet_data.dataset import Sample, is_stored
 from centernet_data.imaging.geometry import Matrix, warp
 
 ROUNDS = 3  # in which all ways of making batches take turns
@@ -40,6 +42,24 @@ def milliseconds_by_stage(batches: Batches, steps: int) -> dict[str, float]:
     cv2.setNumThreads(threads)
     times["all, with stacking"] = [value / batches.batch_size for value in times["all, with stacking"]]
     return {stage: median(values) for stage, values in times.items()}
+
+
+def compared_with_authors(batches: Batches, steps: int) -> dict[str, float] | None:
+    """Median rates of batches on one thread: these, and the authors' sampler in turn, and the median ratio of the two.
+    None for rendered pictures, which their sampler cannot read."""
+    if not is_stored(batches.dataset):
+        return None
+    threads, seconds = cv2.getNumThreads(), {"pictures_per_second": [], "authors": []}
+    cv2.setNumThreads(1)
+    for step in range(ROUNDS * steps):
+        for name, make in (("pictures_per_second", batches.__getitem__), ("authors", partial(authors_batch, batches))):
+            start = time.perf_counter()
+            make(step)
+            seconds[name].append(time.perf_counter() - start)
+    cv2.setNumThreads(threads)
+    ours, theirs = seconds.values()
+    ratio = median(b / a for a, b in zip(ours, theirs, strict=True))
+    return {name: batches.batch_size / median(values) for name, values in seconds.items()} | {"ratio": ratio}
 
 
 def _sample_and_window(batches: Batches, index: int, rng: np.random.Generator) -> tuple[Sample, Matrix]:
