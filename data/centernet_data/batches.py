@@ -69,7 +69,13 @@ class Batches:
     def __getitem__(self, step: int) -> Batch:
         index, count = self.shard
         part = self.batch_size // count
-        return self._stack([self.view(step, slot) for slot in range(index * part, (index + 1) * part)])
+        most = self.dataset.most_objects * (TILES if self.augmentation.mosaic else 1)
+        objects = np.zeros((part, most, 6), np.float32)
+        images = np.empty((part, *self.image_size, 3), np.uint8)  # filled view by view: stacking them copies all
+        for slot, (image, rows) in enumerate(zip(images, objects, strict=True), start=index * part):
+            image[:], own = self.view(step, slot)
+            rows[: len(own)] = own
+        return {"image": images, "objects": objects}
 
     def epoch_of(self, step: int) -> float:
         """The number of epochs, with fraction, completed before this step."""
@@ -185,13 +191,6 @@ class Batches:
     def _repeats(self) -> Repeats | None:
         balance = self.augmentation.balance
         return repeats_by_class(self.dataset, balance) if balance else None
-
-    def _stack(self, views: list[tuple[np.ndarray, np.ndarray]]) -> Batch:
-        most = self.dataset.most_objects * (TILES if self.augmentation.mosaic else 1)
-        objects = np.zeros((len(views), most, 6), np.float32)
-        for row, (_, own) in zip(objects, views, strict=True):
-            row[: len(own)] = own
-        return {"image": np.stack([image for image, _ in views]), "objects": objects}
 
 
 def _begin_worker(worker: int, workers: int) -> None:
