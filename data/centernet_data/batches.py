@@ -163,8 +163,8 @@ class Batches:
         change, seen_at = whole_pixels(augment_geometry(hw, self.augmentation, rng), point)
         image, objects = np.full((*hw, 3), PADDING, np.uint8), []
         indices = self._tiles(step, slot, others)
-        for index, quadrant in zip(indices, others.permutation(QUADRANTS).tolist(), strict=True):
-            sample = self.dataset.sample(index)
+        for index, place_number in zip(indices, others.permutation(TILES), strict=True):
+            sample, quadrant = self.dataset.sample(index), QUADRANTS[place_number]
             turn, picture_hw = self._turn(sample, rng)
             matrix = compose(change, compose(place(picture_hw, hw, self.resize, point, quadrant), turn))
             part = region(change, seen_at, hw, quadrant)

@@ -78,6 +78,9 @@ def test_contrast_and_saturation_move_away_from_grey():
         ({"colour": float("nan")}, "colour at least 0 and less than 1"),
         ({"lighting": -0.1}, "lighting must be at least 0"),
         ({"lighting": float("nan")}, "lighting must be at least 0"),
+        ({"mosaic": 1.1}, "--augmentation.mosaic must be from 0 to 1, not 1.1"),
+        ({"without_mosaic": -0.1}, "--augmentation.without-mosaic must be from 0 to 1"),
+        ({"balance": float("nan")}, "--augmentation.balance must be from 0 to 1"),
     ],
 )
 def test_bad_augmentations(settings, message):

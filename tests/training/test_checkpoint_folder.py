@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from centernet.training.checkpoints import CheckpointFolder, CheckpointInfo, checksum
-from centernet.training.resume import OtherSettings, require_same_settings
+from centernet.training.resume import ADDED_LATER, OtherSettings, flattened, require_same_settings
 from centernet.training.run_folder import RunFolder
+from centernet_data.contract.augmentation import Augmentation
 
 SETTINGS = {"seed": 3, "image_size": (64,), "augmentation": {"scale": (0.5, 2.0)}}
 
@@ -163,6 +164,18 @@ def test_other_settings_are_named(folder):
 def test_settings_that_change_no_result_may_differ(tmp_path):
     free = {"out": "here", "overwrite": True, "resume": False, "checkpoint_every": 3}
     require_same_settings(SETTINGS | free, SETTINGS | {"resume": True, "pretrained": None}, tmp_path)
+
+
+def test_runs_from_before_an_augmentation_existed_resume_without_it(tmp_path):
+    now = SETTINGS | {"augmentation": {"scale": (0.5, 2.0), "turn": False, "mosaic": 0.0, "balance": 0.0}}
+    require_same_settings(SETTINGS, now, tmp_path)
+    with pytest.raises(OtherSettings, match=r"settings: augmentation.turn False \(now True\); resume"):
+        require_same_settings(SETTINGS, SETTINGS | {"augmentation": {"scale": (0.5, 2.0), "turn": True}}, tmp_path)
+
+
+def test_what_older_runs_lack_is_what_they_did():
+    defaults = flattened({"augmentation": asdict(Augmentation())})
+    assert {name: defaults[name] for name in ADDED_LATER} == ADDED_LATER
 
 
 def test_metrics_are_cut_off_after_the_lines_of_a_checkpoint(tmp_path):

@@ -30,7 +30,7 @@ class Region(NamedTuple):
 
     def from_its_corner(self, matrix: Matrix) -> Matrix:
         """A matrix to the view as one to this region alone."""
-        return compose(np.array([[1, 0, -self.left], [0, 1, -self.top]]), matrix)
+        return compose(np.array([[1.0, 0, -self.left], [0, 1, -self.top]]), matrix)
 
 
 def random_point(hw: tuple[int, int], rng: np.random.Generator) -> tuple[float, float]:
