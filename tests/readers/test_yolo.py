@@ -301,3 +301,37 @@ def test_a_yaml_file_and_a_toml_file_say_the_same(tmp_path):
     assert (
         "objects left out because their class was not selected: 1" in open_dataset(tmp_path / "data.toml", "val").notes
     )
+
+
+def test_label_files_by_any_suffix_and_accents_and_those_without_a_picture(tmp_path):
+    root = write_yolo(tmp_path, {"e\u0301.png": "0 .5 .5 .5 .5", "b.png": "1 .5 .5 .5 .5"})
+    labels = root / "labels/train"
+    (labels / "e\u0301.txt").rename(labels / "\u00e9.TXT")
+    (root / "images/train/b.png").rename(root / "images/train/b.bmp")
+    (root / "images/train/b.PNG").write_bytes((root / "images/train/b.bmp").read_bytes())
+    (labels / "lost.txt").write_text(""), (labels / "classes.txt").write_text("red\nblue\n")
+    errors = Collect()
+    dataset = read(root, errors=errors)
+    assert sorted(dataset.samples.labels) == [0, 1, 1]
+    assert dataset.notes == (
+        "label files without a picture: 1",
+        "pictures that share their label file with another of the same name: 1",
+    )
+    assert [remark.text for remark in errors.remarks] == [
+        f"{labels}/lost.txt: label files without a picture: 1, this the first"
+    ]
+    (root / "few.txt").write_text("images/train/b.bmp\n")
+    assert read(root, "few.txt").notes == ()  # a list leaves out pictures on purpose
+
+
+def test_a_list_relative_to_the_data_set(tmp_path):
+    root = write_yolo(tmp_path, {"a.png": "0 .5 .5 .5 .5"})
+    (root / "lists").mkdir()
+    (root / "lists/few.txt").write_text("images/train/a.png\n")
+    assert len(read(root, "lists/few.txt").sample(0).objects) == 1
+
+
+def test_a_remote_folder_is_refused(tmp_path):
+    (tmp_path / "data.yaml").write_text("path: ul://x/a\ntrain: images/train\nnames: [a]\n")
+    with pytest.raises(ValueError, match=r"data\.yaml: 'path' is an address, ul://x/a; download it"):
+        read_yolo_yaml(tmp_path / "data.yaml")

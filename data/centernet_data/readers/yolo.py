@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
+from unicodedata import normalize
 
 from centernet_data.contract.messages import duplicates, listed, shown
 from centernet_data.contract.text_files import read_lines
@@ -24,6 +25,7 @@ _LISTS_OF_NAMES = ("classes.txt", "labels.txt", "notes.txt")
 _ORIENTED = "oriented boxes or polygons of 4 corners, read as the upright boxes around them"
 _POLYGONS = "polygons, read as the upright boxes around them"
 _TWICE = "objects given twice in their label file, read once"
+_SHARED = "pictures that share their label file with another of the same name"
 _BEYOND = "objects with numbers slightly outside of 0 to 1, clipped to their picture"
 
 
@@ -59,23 +61,28 @@ def read_yolo(
         raise ValueError(f"{where}: duplicate names: {listed(repeated)}")
     chosen = chosen_classes(files.names, classes, where, known)
     reading = _Reading(files, errors)
-    pictures = [path for place in files.pictures for path in _pictures(place, errors)]
+    pictures = [path for place in files.pictures for path in _pictures(place, where, errors)]
     _require_labels(pictures)
+    labels = _LabelFiles(pictures, reading.counts)
     if all(place.is_dir() for place in files.pictures):  # a list may leave out pictures
-        reading.count_labels_alone(pictures)
-    return dataset_of(reading.pictures(pictures), chosen, where, errors, reading.counts)
+        labels.count_alone(errors)
+    return dataset_of(reading.pictures(pictures, labels), chosen, where, errors, reading.counts)
 
 
-def _pictures(place: Path, errors: ErrorPolicy) -> list[Path]:
-    """The pictures in a folder, or those that a text file lists."""
+def _pictures(place: Path, where: Path, errors: ErrorPolicy) -> list[Path]:
+    """The pictures in a folder, or those that a text file lists: relative to its own folder, or where the first one is
+    not there, to that of the data set, `where`."""
     if place.is_dir():
         return [path for path in visible_files(place) if path.suffix.lower() in PICTURE_SUFFIXES]
     if not is_there(place):
         raise ValueError(f"{place}: neither a folder of pictures nor a file that lists them{elsewhere(place)}")
     if place.suffix.lower() in PICTURE_SUFFIXES:
         raise ValueError(f"{place}: a picture; give its folder, or a text file that lists pictures")
-    files = PictureFiles(place.parent)
-    paths = [files.path(line) for line in read_lines(place) if line]
+    lines = [line for line in read_lines(place) if line]
+    root = where if where.is_dir() else where.parent
+    first = Path(lines[0] if lines else "")
+    files = PictureFiles(root if is_there(root / first) and not is_there(place.parent / first) else place.parent)
+    paths = [files.path(line) for line in lines]
     if errors.raises:
         require_files(paths, place)
     return [Path(path) for path in paths]
@@ -101,6 +108,41 @@ def _require_labels(pictures: Sequence[Path]) -> None:
         )
 
 
+class _LabelFiles:
+    """The label files that there are, by one look into each folder: .TXT ones and other accents too."""
+
+    def __init__(self, pictures: Sequence[Path], counts: Counter[str]):
+        self._counts = counts
+        self._expected = {path: label_file(path) for path in pictures}
+        folders = dict.fromkeys(expected.parent for expected in self._expected.values())
+        self._files = {folder: _text_files(folder) for folder in folders}
+        self._asked = Counter(map(_key, self._expected.values()))
+        counts[_SHARED] += sum(count - 1 for count in self._asked.values())
+
+    def of(self, picture: Path) -> Path | None:
+        """The picture's label file; None if there is none."""
+        folder, stem = _key(self._expected[picture])
+        return self._files[folder].get(stem)
+
+    def count_alone(self, errors: ErrorPolicy) -> None:
+        """Counts label files whose picture is not there."""
+        for files in self._files.values():
+            alone = [path for path in files.values() if _key(path) not in self._asked]
+            self._counts[_ALONE] += len(alone)
+            if alone:
+                errors.remark("label file without a picture", f"{alone[0]}: {_ALONE}: {len(alone)}, this the first")
+
+
+def _key(path: Path) -> tuple[Path, str]:
+    return path.parent, normalize("NFC", path.stem)
+
+
+def _text_files(folder: Path) -> dict[str, Path]:
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    named = [file for file in files if file.suffix.lower() == ".txt" and file.name[0] != "."]
+    return {_key(file)[1]: file for file in named if file.name.lower() not in _LISTS_OF_NAMES}
+
+
 @dataclass
 class _Reading:
     """One pass over a split."""
@@ -109,27 +151,15 @@ class _Reading:
     errors: ErrorPolicy
     counts: Counter[str] = field(default_factory=Counter)
 
-    def pictures(self, paths: Sequence[Path]) -> Iterator[AnnotatedPicture]:
+    def pictures(self, paths: Sequence[Path], labels: _LabelFiles) -> Iterator[AnnotatedPicture]:
         for path in paths:
             with self.errors:
                 height, width = upright_size_of_file(path)
-                boxes = list(self._boxes(label_file(path), height, width))
+                boxes = list(self._boxes(labels.of(path), height, width))
                 yield AnnotatedPicture(_name(path), path, height, width, boxes)
 
-    def count_labels_alone(self, pictures: Sequence[Path]) -> None:
-        """Counts label files whose picture is not there."""
-        expected = {label_file(path) for path in pictures}
-        for folder in sorted({path.parent for path in expected}):
-            texts = (path for path in sorted(folder.glob("*.txt")) if path.name not in _LISTS_OF_NAMES)
-            alone = [path for path in texts if path not in expected]
-            self.counts[_ALONE] += len(alone)
-            if alone:
-                self.errors.remark(
-                    "label file without a picture", f"{alone[0]}: {_ALONE}: {len(alone)}, this the first"
-                )
-
-    def _boxes(self, labels: Path, height: int, width: int) -> Iterator[AnnotatedBox]:
-        if not is_there(labels):
+    def _boxes(self, labels: Path | None, height: int, width: int) -> Iterator[AnnotatedBox]:
+        if labels is None:
             self.counts[_NO_LABELS] += 1
             return
         seen = {}
@@ -198,7 +228,7 @@ class _Reading:
 
 def _number(text: str, where: str, what: str) -> float:
     try:
-        value = math.nan if "_" in text else float(text)  # Python reads 1_0 as 10
+        value = math.nan if "_" in text else float(text)  # Python reads 0_5 as 5
     except ValueError:
         value = math.nan
     if not math.isfinite(value):

@@ -89,6 +89,8 @@ def _root(path: Path, content: dict[str, Any]) -> Path:
         return path.parent
     if not isinstance(given, str):
         raise ValueError(f"{path}: 'path' should be a folder, but is {shown(given)}")
+    if "://" in given:
+        raise ValueError(f"{path}: 'path' is an address, {given}; download it, and give the folder")
     places = [Path(given).absolute(), path.parent / given]
     return next((place for place in places if place.is_dir()), path.parent / given)
 
