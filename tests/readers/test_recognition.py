@@ -260,3 +260,10 @@ def test_the_written_line_is_toml(tmp_path):
         "train": {"images": ["images/train"]},
         "val": {"images": ["images/val"]},
     }
+
+
+def test_vocs_xml_files_in_folders_of_other_names(tmp_path):
+    root = write_voc(tmp_path, {"a": xml(item("dog", 1, 1, 9, 9))})
+    (root / "Annotations").rename(root / "annotations"), (root / "JPEGImages").rename(root / "images")
+    assert [open_dataset(root, "train").sample(0).name] == ["a.jpg"]
+    assert split_names(root) == ("train",)

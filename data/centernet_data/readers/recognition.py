@@ -10,6 +10,7 @@ from centernet_data.contract.messages import listed
 from centernet_data.contract.text_files import read_lines
 from centernet_data.readers.description import Description, read_description, toml_line
 from centernet_data.readers.named_files import is_there, picture_file
+from centernet_data.readers.voc import is_in_other_words
 from centernet_data.readers.yolo_yaml import read_yolo_yaml
 
 Sections = dict[str, dict[str, Any]]
@@ -207,6 +208,8 @@ def _coco_section(folder: Path, annotations: Path, split: str) -> dict[str, str]
 def _voc(folder: Path) -> Description | None:
     places = [folder, *sorted(folder.glob("VOC*")), *sorted(folder.glob("VOCdevkit/VOC*"))]
     roots = [place for place in places if (place / "Annotations").is_dir() and (place / "JPEGImages").is_dir()]
+    if not roots and is_in_other_words(folder):
+        return _in_folder(folder, "voc", "Pascal VOC's XML files and a folder of pictures", {"train": {"root": "."}})
     if not roots:
         return None
     if len(roots) > 1:

@@ -19,6 +19,8 @@ from centernet_data.readers.named_files import NamedFiles, is_there
 from centernet_data.readers.voc_xml import Element, read_xml
 from centernet_data.stored import PictureDataset
 
+OTHER_WORDS = ("annotations", "images")  # for Annotations and JPEGImages
+
 _LINE_OF_A_CLASS = re.compile(r"(.*\S)\s+(-1|0|1)")  # VOC's lists of one class: a picture's name, and whether it has it
 _SIZE_FROM_FILE = "pictures whose size is read from their file, because their annotation has none"
 _ANOTHER_PICTURE = "annotations whose <filename> is another picture's; the picture of the annotation's own name is used"
@@ -76,6 +78,8 @@ def _folders(root: Path, split: str | None) -> _Folders:
     """Raises ValueError for a folder or a list that is missing."""
     if split is None and not (root / "Annotations").exists() and any(root.glob("*.xml")):
         return _Folders(root, root, root)
+    if split is None and not (root / "Annotations").exists() and is_in_other_words(root):
+        return _Folders(root / OTHER_WORDS[0], root / OTHER_WORDS[1], root)
     path = root if split is None else _split_file(root, split)
     folders = _Folders(root / "Annotations", root / "JPEGImages", path)
     for folder in (root, *([] if split is None else [path.parent]), folders.annotations, folders.pictures):
@@ -85,6 +89,12 @@ def _folders(root: Path, split: str | None) -> _Folders:
         splits = sorted(file.stem for file in path.parent.glob("*.txt") if not file.name.startswith("."))
         raise ValueError(f"{path}: there is no split '{split}'; there are: {listed(splits) or 'none'}")
     return folders
+
+
+def is_in_other_words(root: Path) -> bool:
+    """Whether the folders are called annotations and images, as many people who use VOC's XML call them."""
+    annotations, images = (root / name for name in OTHER_WORDS)
+    return images.is_dir() and any(annotations.glob("*.xml"))
 
 
 def _lines(root: Path, split: str, files: NamedFiles, errors: ErrorPolicy) -> dict[str, str]:
