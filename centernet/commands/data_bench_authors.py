@@ -18,7 +18,7 @@ MOST_OBJECTS = 128
 LEAST_OVERLAP = 0.7  # of a box with the true one, which sets the radius of a target's peak
 BORDER = 128  # pixels that the window's centre keeps from the picture's edges
 STRENGTH, LIGHTING = 0.4, 0.1
-MEAN, STD = np.float32([0.408, 0.447, 0.470]), np.float32([0.289, 0.274, 0.278])  # of COCO, BGR
+MEAN, STD = np.array([0.408, 0.447, 0.470], np.float32), np.array([0.289, 0.274, 0.278], np.float32)  # of COCO, BGR
 
 Targets = dict[str, np.ndarray]
 
@@ -38,7 +38,7 @@ def authors_sample(batches: Batches, step: int, slot: int) -> Targets:
     sample, content = batches.dataset.sample(index), batches.dataset.content(index)
     if content is None:
         raise ValueError(f"{sample.name}: it is rendered, and the authors' sampler reads files")
-    picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    picture = np.asarray(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR))
     boxes = cyxhw_to_xyxy(sample.objects[:, :4])
     centre, side = _window(picture.shape[:2], rng)
     if rng.random() < 0.5:
@@ -70,8 +70,8 @@ def _window(hw: tuple[int, int], rng: np.random.Generator) -> tuple[Float[np.nda
 
 def _to_frame(centre: Float[np.ndarray, "2"], side: float, hw: tuple[int, int]) -> Float[np.ndarray, "2 3"]:
     """The affine map of three points, as they find it."""
-    middle = np.float32([hw[1] / 2, hw[0] / 2])
-    up_here, up_there = np.float32([0, -side / 2]), np.float32([0, -hw[1] / 2])
+    middle = np.array([hw[1] / 2, hw[0] / 2], np.float32)
+    up_here, up_there = np.array([0, -side / 2], np.float32), np.array([0, -hw[1] / 2], np.float32)
     here = np.stack([centre, centre + up_here, centre + up_here[::-1] * [1, -1]])
     there = np.stack([middle, middle + up_there, middle + up_there[::-1] * [1, -1]])
     return cv2.getAffineTransform(here.astype(np.float32), there.astype(np.float32))

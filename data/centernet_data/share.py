@@ -23,19 +23,19 @@ def parts(names: Sequence[str], val_share: ValShare, where: str) -> Parts:
     pictures that are added later move few of the others.
 
     Groups come in the order of a hash of their text; the first ones, until they hold the share of all pictures, are
-    validated on. Raises ValueError if there are fewer than two groups.
+    validated on. Raises ValueError, beginning with `where`, if none would be left to train on.
     """
     groups = defaultdict(list)
     for index, name in enumerate(names):
         groups[_group(name, val_share.group)].append(index)
-    if len(groups) < 2:
-        count = f"{where}: {len(names)} pictures in {len(groups)} groups"
-        raise ValueError(f"{count} cannot be divided into some to train on and some to validate on")
     ordered = sorted(groups, key=lambda text: (blake2b(text.encode("utf-8", "surrogateescape")).digest(), text))
     val, count = [], 0
-    while count < len(ordered) - 1 and (not val or len(val) < val_share.share * len(names)):
+    while count < len(ordered) and (not val or len(val) < val_share.share * len(names)):
         val += groups[ordered[count]]
         count += 1
+    if count == len(ordered):
+        share = f"a share of {val_share.share:g} to validate on"
+        raise ValueError(f"{where}: {share} would be all of its {len(names)} pictures, in {count} groups")
     train = sorted(set(range(len(names))).difference(val))
     return Parts(train, sorted(val), len(ordered) - count, count)
 

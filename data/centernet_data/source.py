@@ -15,7 +15,7 @@ from centernet_data.readers.description import Description, classes_line
 from centernet_data.readers.errors import RAISE, ErrorPolicy
 from centernet_data.readers.recognition import describe, how_taken
 from centernet_data.readers.tfds import PREFIX, TfdsDataset, is_tfds, read_tfds, tfds_splits
-from centernet_data.readers.voc import read_voc, voc_classes
+from centernet_data.readers.voc import read_voc, voc_classes, voc_lists
 from centernet_data.readers.yolo import YoloFiles, read_yolo
 from centernet_data.share import parts
 from centernet_data.stored import PictureDataset
@@ -217,6 +217,8 @@ def _open_section(description: Description, split: str, errors: ErrorPolicy, kno
 
     if description.format == "voc":
         root = folder / section["root"]
+        if "split" not in section and (lists := voc_lists(root)):
+            raise ValueError(f"{description.path}: 'split' of [{split}] is missing; there are: {listed(lists)}")
         dataset = read_voc(root, section.get("split"), classes, errors, **options, known=elsewhere)
     elif description.format == "yolo":
         images = section["images"] if isinstance(section["images"], list) else [section["images"]]

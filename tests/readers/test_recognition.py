@@ -134,6 +134,20 @@ def test_a_folder_is_enough(tmp_path, build):
             np.testing.assert_array_equal(one.sample(0).objects[:, :4], other.sample(0).objects[:, :4])
 
 
+def test_splits_of_xml_files_with_other_classes(tmp_path):
+    xml_beside_pictures(tmp_path)
+    file = tmp_path / "valid/a.xml"
+    file.write_text(file.read_text().replace("blue", "green"))
+    assert open_dataset(tmp_path, "train").classes == open_dataset(tmp_path, "val").classes == ("blue", "green", "red")
+
+
+def test_voc_lists_are_not_passed_over(tmp_path):
+    voc_lists(tmp_path)
+    (tmp_path / "data.toml").write_text('format = "voc"\n[train]\nroot = "."\n')
+    with pytest.raises(ValueError, match=r"'split' of \[train\] is missing; there are: train, val"):
+        open_dataset(tmp_path / "data.toml", "train")
+
+
 def one_coco_file(folder):
     picture(folder / "a.png")
     coco_file(folder / "result.json")
@@ -265,5 +279,6 @@ def test_the_written_line_is_toml(tmp_path):
 def test_vocs_xml_files_in_folders_of_other_names(tmp_path):
     root = write_voc(tmp_path, {"a": xml(item("dog", 1, 1, 9, 9))})
     (root / "Annotations").rename(root / "annotations"), (root / "JPEGImages").rename(root / "images")
+    shutil.rmtree(root / "ImageSets")
     assert [open_dataset(root, "train").sample(0).name] == ["a.jpg"]
     assert split_names(root) == ("train",)

@@ -121,4 +121,5 @@ def augment_turn(
 ) -> tuple[Matrix, tuple[int, int]]:
     """A random matrix to apply before `fit`, a turn by right angles, and the turned picture's (height, width)."""
     quarters = int(rng.integers(4)) if augmentation.turn else 0
-    return quarter_turns(picture_hw, quarters), picture_hw[::-1] if quarters % 2 else picture_hw
+    height, width = picture_hw
+    return quarter_turns(picture_hw, quarters), (width, height) if quarters % 2 else (height, width)

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from centernet_data.contract.messages import listed
 from centernet_data.contract.text_files import read_lines
 from centernet_data.readers.description import Description, read_description, toml_line
 from centernet_data.readers.named_files import is_there, picture_file
-from centernet_data.readers.voc import is_in_other_words
+from centernet_data.readers.voc import is_in_other_words, voc_classes
 from centernet_data.readers.yolo_yaml import read_yolo_yaml
 
 Sections = dict[str, dict[str, Any]]
@@ -229,7 +230,12 @@ def _xml_beside_pictures(folder: Path) -> Description | None:
     if not found and any(folder.glob("*.xml")):
         found = {"train": "."}
     sections = {split: {"root": name} for split, name in found.items()}
-    return _in_folder(folder, "voc", "Pascal VOC's XML files beside their pictures", sections) if found else None
+    if not found:
+        return None
+    classes: list[str] | None = None
+    with suppress(ValueError):  # the reader says what is wrong
+        classes = sorted({name for split in found.values() for name in voc_classes(folder / split)}) or None
+    return _in_folder(folder, "voc", "Pascal VOC's XML files beside their pictures", sections, classes)
 
 
 def _labels(folder: Path) -> Description | None:

@@ -62,6 +62,11 @@ def voc_classes(root: Path) -> list[str]:
     return _class_names(_read_all(NamedFiles(_folders(root, None).annotations, (".xml",)), RAISE).values(), RAISE)
 
 
+def voc_lists(root: Path) -> list[str]:
+    """The names of the lists of pictures in `root`/ImageSets/Main, sorted."""
+    return sorted(file.stem for file in (root / "ImageSets" / "Main").glob("*.txt") if not file.name.startswith("."))
+
+
 def _split_file(root: Path, split: str) -> Path:
     return root / "ImageSets" / "Main" / f"{split}.txt"
 
@@ -86,8 +91,7 @@ def _folders(root: Path, split: str | None) -> _Folders:
         if not folder.is_dir():
             raise ValueError(f"{folder}: the folder does not exist (Pascal VOC's layout needs it)")
     if split is not None and not path.is_file():
-        splits = sorted(file.stem for file in path.parent.glob("*.txt") if not file.name.startswith("."))
-        raise ValueError(f"{path}: there is no split '{split}'; there are: {listed(splits) or 'none'}")
+        raise ValueError(f"{path}: there is no split '{split}'; there are: {listed(voc_lists(root)) or 'none'}")
     return folders
 
 
