@@ -18,7 +18,6 @@ from centernet_data.dataset import Dataset, Sample
 from centernet_data.imaging.colour import augment_colour
 from centernet_data.imaging.geometry import (
     LEAST_VISIBLE,
-    PADDING,
     Matrix,
     augment_geometry,
     augment_turn,
@@ -73,7 +72,7 @@ class Batches:
         objects = np.zeros((part, most, 6), np.float32)
         images = np.empty((part, *self.image_size, 3), np.uint8)  # filled view by view: stacking them copies all
         for slot, (image, rows) in enumerate(zip(images, objects, strict=True), start=index * part):
-            image[:], own = self.view(step, slot)
+            own = self.view(step, slot, image)[1]
             rows[: len(own)] = own
         return {"image": images, "objects": objects}
 
@@ -92,11 +91,14 @@ class Batches:
             return plain_order(self.seed, epoch, len(self.dataset))
         return repeated_order(self.seed, epoch, self._repeats)
 
-    def view(self, step: int, slot: int) -> View:
-        """One augmented view, at the input's size, and the objects in it."""
+    def view(self, step: int, slot: int, out: UInt8[np.ndarray, "h w 3"] | None = None) -> View:
+        """One augmented view, at the input's size, and the objects in it. `out` is where to write its pixels."""
         rng = np.random.default_rng([self.seed, VIEW, step, slot])
         image, objects = self._mosaic(step, slot, rng) if self.is_mosaic(step, slot) else self._single(step, slot, rng)
-        return self.colour(image, rng), objects
+        image = self.colour(image, rng, out)
+        if out is not None and image is not out:
+            out[:] = image
+        return image, objects
 
     def is_mosaic(self, step: int, slot: int) -> bool:
         """Whether this view is composed of several pictures."""
@@ -117,9 +119,11 @@ class Batches:
         check_picture(sample.name, picture, (sample.height, sample.width), reduction)
         return picture, matrix * [reduction, reduction, 1]
 
-    def colour(self, image: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator) -> UInt8[np.ndarray, "h w 3"]:
+    def colour(
+        self, image: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator, out: UInt8[np.ndarray, "h w 3"] | None = None
+    ) -> UInt8[np.ndarray, "h w 3"]:
         """Changes the view's colours at random."""
-        return augment_colour(image, self.augmentation.colour, self.augmentation.lighting, rng)
+        return augment_colour(image, self.augmentation.colour, self.augmentation.lighting, rng, out)
 
     def objects(self, sample: Sample, matrix: Matrix) -> Float[np.ndarray, "n 6"]:
         """The picture's objects, mapped to the view, without those mostly outside it."""
@@ -161,7 +165,7 @@ class Batches:
         others.random()  # what `is_mosaic` has drawn
         point = random_point(hw, others)
         change, seen_at = whole_pixels(augment_geometry(hw, self.augmentation, rng), point)
-        image, objects = np.full((*hw, 3), PADDING, np.uint8), []
+        image, objects = np.empty((*hw, 3), np.uint8), []  # the four regions fill it
         indices = self._tiles(step, slot, others)
         for index, place_number in zip(indices, others.permutation(TILES), strict=True):
             sample, quadrant = self.dataset.sample(index), QUADRANTS[place_number]

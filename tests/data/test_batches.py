@@ -238,3 +238,14 @@ def test_objects_that_are_hardly_visible_are_dropped():
             assert confidence == 1
             counts[int(label)] += 1
     assert 0 < counts[0] < counts[1] <= 60
+
+
+@pytest.mark.parametrize("augmentation", [AUGMENTED, NO_AUGMENTATION, Augmentation(mosaic=0.5, turn=True)])
+def test_a_view_is_the_same_wherever_it_is_written(augmentation):
+    source = batches(ShapesDataset(count=5), batch_size=3, augmentation=augmentation)
+    for step in range(3):
+        views = [source.view(step, slot) for slot in range(3)]
+        np.testing.assert_array_equal(source[step]["image"], np.stack([image for image, _ in views]))
+        for rows, (_, own) in zip(source[step]["objects"], views, strict=True):
+            np.testing.assert_array_equal(rows[: len(own)], own.astype(np.float32))
+            assert (rows[len(own) :] == 0).all()

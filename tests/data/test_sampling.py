@@ -36,15 +36,17 @@ def test_repeat_factors_are_lvis_own_up_to_the_length_of_the_epoch(balance):
 
 
 def test_a_balanced_epoch_has_its_length_and_shows_rare_classes_more_often():
-    repeats, shown = repeats_by_class(FEW_RARE, 0.9), Counter()
+    repeats, shown, apart = repeats_by_class(FEW_RARE, 0.9), Counter(), 0
     for epoch in range(200):
         order = repeated_order(3, epoch, repeats)
         assert len(order) == 20
         counts = np.bincount(order, minlength=20)
         assert (np.abs(counts - repeats.counts) < 1 + 1e-9).all()  # each rounded up or down
         shown.update(order.tolist())
+        apart += np.ptp(np.flatnonzero(order == 13)) > 5
     np.testing.assert_allclose([shown[index] / 200 for index in range(20)], repeats.counts, atol=0.15)
     assert shown[12] > 2 * shown[15]
+    assert apart > 50  # the copies of a picture are not one after the other
 
 
 def test_balanced_batches_are_a_function_of_seed_and_step_in_any_process():

@@ -18,11 +18,16 @@ LIGHTING_SPREADS = np.array([0.2141788, 0.01817699, 0.00341571])
 
 
 def augment_colour(
-    picture: UInt8[np.ndarray, "h w 3"], strength: float, lighting: float, rng: np.random.Generator
+    picture: UInt8[np.ndarray, "h w 3"],
+    strength: float,
+    lighting: float,
+    rng: np.random.Generator,
+    out: UInt8[np.ndarray, "h w 3"] | None = None,
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Changes brightness, contrast and saturation, in random order, then the light's colour, as one matrix on RGB.
 
-    `strength` is the largest relative change of the first three, `lighting` the standard deviation of the last.
+    `strength` is the largest relative change of the first three, `lighting` the standard deviation of the last. What
+    is changed is written into `out`, if given; with both 0 nothing is, and the picture itself comes back.
     """
     if strength == lighting == 0:
         return picture
@@ -37,4 +42,4 @@ def augment_colour(
             step, constant = factor * np.eye(3) + (1 - factor) * GREY[None], 0.0
         matrix, offset = step @ matrix, step @ offset + constant
     offset = offset + 255 * LIGHTING_DIRECTIONS @ (LIGHTING_SPREADS * rng.normal(0, lighting, 3))
-    return cv2.transform(picture, np.column_stack([matrix, offset]))
+    return cv2.transform(picture, np.column_stack([matrix, offset]), out)

@@ -50,6 +50,11 @@ def read_picture(path: str | Path, reduction: int = 1) -> UInt8[np.ndarray, "h w
 def picture_content(path: str | Path) -> bytes:
     """Reads a picture file's bytes. Raises ValueError, naming it, if it is missing, empty, a folder or unreadable."""
     path = Path(path)
+    try:
+        if content := path.read_bytes():
+            return content
+    except OSError:
+        pass
     _require_content(path)
     with _one_line_errors(path):
         return path.read_bytes()
