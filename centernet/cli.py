@@ -15,6 +15,7 @@ from centernet.commands.check import Check
 from centernet.commands.convert import Convert
 from centernet.commands.data_bench import DataBench
 from centernet.commands.eval import Eval
+from centernet.commands.fetch import Fetch
 from centernet.commands.parity import Parity
 from centernet.commands.predict import Predict
 from centernet.commands.render import Render
@@ -27,7 +28,8 @@ from centernet.training.signals import Interrupted
 from centernet_data.contract.checks import collected
 
 DataCommand = (
-    Annotated[Check, tyro.conf.subcommand("check")]
+    Annotated[Fetch, tyro.conf.subcommand("fetch")]
+    | Annotated[Check, tyro.conf.subcommand("check")]
     | Annotated[Convert, tyro.conf.subcommand("convert")]
     | Annotated[Render, tyro.conf.subcommand("render")]
     | Annotated[DataBench, tyro.conf.subcommand("bench")]
@@ -38,7 +40,7 @@ OtherCommand = (
     | Annotated[Runs, tyro.conf.subcommand("runs")]
     | Annotated[Parity, tyro.conf.subcommand("parity")]
     | Annotated[Bench, tyro.conf.subcommand("bench")]
-    | Annotated[DataCommand, tyro.conf.subcommand("data", description="Check data sets and make new ones.")]
+    | Annotated[DataCommand, tyro.conf.subcommand("data", description="Fetch and check data sets, and make new ones.")]
 )
 
 

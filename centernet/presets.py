@@ -27,14 +27,14 @@ _AUTHORS = RecipeOptions(warmup=0.0, schedule="drops", weight_decay=0.0, ema_dec
 _TINY_COCO = Preset(
     Train(
         preset="tiny_coco",
-        data="tiny_coco/tiny_coco.toml",
+        data="data/tiny_coco/tiny_coco.toml",
         image_size=(256,),
         depth=34,
         epochs=200,
         augment=False,
     ),
     source="ours, for a network to learn 16 photographs by heart",
-    command="centernet train --preset tiny_coco --data tiny_coco/tiny_coco.toml",
+    command="centernet train --preset tiny_coco --data data/tiny_coco/tiny_coco.toml",
     expected="AP 0.964 on the same 16 with the class person alone, measured with --ema-decay 0",
 )
 _COCO = Preset(

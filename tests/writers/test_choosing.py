@@ -17,7 +17,6 @@ from helpers.small_data import refused
 from helpers.voc import TOML as VOC_TOML
 from helpers.voc import item, write_voc, xml
 
-IDS = Path(__file__).parents[2] / "data" / "centernet_data" / "tiny_coco_ids.txt"
 TOML = 'format = "coco"\nclasses = ["blue"]\n[{split}]\nimages = "images"\nannotations = "boxes.json"\n'
 
 
@@ -204,7 +203,7 @@ def test_bad_options_are_refused(tmp_path, capsys, options, message):
     assert message in refused(capsys, "data", "convert", data, "--format", "coco", "--out", tmp_path / "few", *options)
 
 
-def test_tiny_coco_is_what_its_list_of_ids_cuts_out(tiny_coco, tmp_path):
+def test_real_photographs_are_what_a_list_of_their_ids_cuts_out(tiny_coco, tmp_path):
     """The larger data set is TinyCoco with more pictures between its own."""
     content = json.loads((tiny_coco / "instances.json").read_text())
     (tmp_path / "images").symlink_to(tiny_coco / "images")
@@ -215,7 +214,8 @@ def test_tiny_coco_is_what_its_list_of_ids_cuts_out(tiny_coco, tmp_path):
         larger["images"] += [image, *more[n : n + 1]]
     (tmp_path / "boxes.json").write_text(json.dumps(larger))
     (tmp_path / "data.toml").write_text(TOML.format(split="train").replace("blue", "person"))
-    assert cut(tmp_path / "data.toml", tmp_path / "tiny", "--ids", IDS) == 0
+    (tmp_path / "ids.txt").write_text("\n".join(str(image["id"]) for image in content["images"]))
+    assert cut(tmp_path / "data.toml", tmp_path / "tiny", "--ids", tmp_path / "ids.txt") == 0
     assert read(tmp_path / "tiny") == content
     assert files(tmp_path / "tiny/images/train") == files(tiny_coco / "images")
 
