@@ -17,7 +17,7 @@ import requests
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from centernet_data.contract.files import naming, write_text
+from centernet_data.contract.files import folder_unless_empty, naming, write_text
 from centernet_data.contract.messages import one_line
 
 MIRROR = "CENTERNET_MIRROR"  # environment variable: what stands in place of each address's scheme and host
@@ -56,7 +56,7 @@ class Patience:
     before the second of them, which double with each."""
 
     connect: float = 15
-    read: float = 60
+    read: float = 30
     tries: int = 5
     pause: float = 0.5
 
@@ -78,10 +78,9 @@ def download(
     same. The caller keeps others out of the folder (`centernet.lock.only_writer`). Raises ValueError, with the address
     and the path for a file brought by hand, if a file cannot be had, is another one, or has no room.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     wanted = [remote for remote in remotes if not _is_there(remote, folder / remote.name)]
     stopped = threading.Event()
-    with _progress(console) as progress, ThreadPoolExecutor(at_once) as pool:
+    with folder_unless_empty(folder), _progress(console) as progress, ThreadPoolExecutor(at_once) as pool:
         fetches = [_Fetch(remote, folder / remote.name, patience, progress, stopped) for remote in wanted]
         futures = [pool.submit(fetch.run) for fetch in fetches]
         try:
@@ -154,7 +153,7 @@ class _Fetch:
             try:
                 if self.remote.size is None or before < self.remote.size:
                     self.receive(task)
-                return self.finish()
+                return self.finish(task)
             except (_BrokenOff, requests.ConnectionError, requests.Timeout, _Chunked) as error:
                 failures = 1 if self.received() > before else failures + 1
                 if failures >= self.patience.tries:
@@ -245,13 +244,15 @@ class _Fetch:
                 if self.stopped.is_set():
                     return
 
-    def finish(self) -> None:
+    def finish(self, task: TaskID) -> None:
         """Puts a whole part in its place."""
         if self.stopped.is_set():
             return
+        self.progress.update(task, description=f"checking {self.path.name}")
         if wrong := _difference(self.remote, self.part):
             self.forget()
             raise self.error(f"what came is not the published file: {wrong}")
+        self.progress.update(task, description=self.path.name)
         self.part.replace(self.path)
         self.version.unlink(missing_ok=True)
 

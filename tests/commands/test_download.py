@@ -92,6 +92,16 @@ def test_a_file_that_has_changed_is_not_glued_to_its_part(served, address, tmp_p
     assert names(tmp_path) == ["a.bin"]
 
 
+@pytest.mark.parametrize("manners", [{"tag": None}, {"tag": 'W/"weak"'}, {"zipped": True}], ids=str)
+def test_without_a_sign_that_a_file_is_the_same_it_is_not_resumed(served, address, tmp_path, manners):
+    for name, value in manners.items():
+        setattr(served, name, value)
+    served.cuts = [2000 if served.zipped else 9 * CHUNK]
+    get(address, tmp_path)
+    assert (tmp_path / "a.bin").read_bytes() == CONTENT
+    assert served.asked == [None, None]
+
+
 def test_a_part_without_its_version_is_not_used(served, address, tmp_path):
     (tmp_path / "a.bin.part").write_bytes(b"of something else")
     get(address, tmp_path, None, None)

@@ -100,6 +100,7 @@ def test_what_is_no_archive_is_refused_and_leaves_no_folder(blood, capsys):
     message = refused(capsys, "data", "fetch", "bccd", "--out", "new")
     assert "the server says 404" in message
     assert f"brought by hand belongs at new/{BCCD.remote.name}" in message
+    assert "the server says 404" in refused(capsys, "data", "fetch", "tiny_coco", "--out", "new")
     assert not Path("new").exists()
 
 
