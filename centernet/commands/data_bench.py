@@ -24,7 +24,8 @@ from centernet_data.contract.files import write_json
 
 @dataclass(frozen=True)
 class DataBench:
-    """Measure how fast a data set's batches are made: by stage on one thread, and as a whole by worker processes.
+    """Measure how fast a data set is read, and its batches made: by stage on one thread, and as a whole by worker
+    processes.
 
     In turn with it, the authors' sampler makes batches of the same pictures on one thread, and torch's DataLoader, if
     torch is installed, the same batches in processes.
@@ -51,17 +52,20 @@ class DataBench:
             refuse("--batch-size and --batches must be at least 1, --workers at least 0")
 
     def run(self) -> int:
-        """Measures, prints three tables and writes. Raises ValueError for bad input."""
+        """Measures, prints four tables and writes. Raises ValueError for bad input."""
         from centernet.commands.data_bench_work import (
             compared_with_authors,
             milliseconds_by_stage,
             pictures_per_second,
+            seconds_of_reading,
+            seconds_to_first_batch,
         )
         from centernet_data.batches import Batches
         from centernet_data.source import open_dataset, require_pictures
 
         require_writable(self.json, "centernet data bench", self.overwrite, "--json")
-        dataset, hw = open_dataset(self.data, self.split), height_and_width(self.image_size)
+        hw = height_and_width(self.image_size)
+        dataset, start = seconds_of_reading(lambda: open_dataset(self.data, self.split))
         require_pictures(self.data, self.split, dataset)
         batches = Batches(dataset, self.batch_size, hw, "letterbox", Augmentation(), seed=0)
         console = PlainConsole()
@@ -70,6 +74,8 @@ class DataBench:
             f"full augmentation; {os.cpu_count()} CPU cores",
             soft_wrap=True,
         )
+        start |= {f"first batch, {_maker(count)}": seconds_to_first_batch(batches, count) for count in self.workers}
+        print_start(start, console)
         stages = milliseconds_by_stage(batches, self.batches)
         print_stages(stages, console)
         authors = compared_with_authors(batches, self.batches)
@@ -77,8 +83,23 @@ class DataBench:
         rates = pictures_per_second(batches, self.workers, self.batches)
         print_rates(rates, console)
         if self.json:
-            write_json(self.json, {"stages": stages, "authors": authors, "workers": rates}, "centernet data bench")
+            numbers = {"start": start, "stages": stages, "authors": authors, "workers": rates}
+            write_json(self.json, numbers, "centernet data bench")
         return 0
+
+
+def _maker(count: int) -> str:
+    """Who makes the batches."""
+    return f"{count} process{'es' if count > 1 else ''}" if count else f"{os.cpu_count()} threads"
+
+
+def print_start(start: Mapping[str, float], console: Console) -> None:
+    """Seconds until the data set is read, and from then until the first batch is there; and memory."""
+    table = number_table("start", "")
+    for name, value in start.items():
+        unit = "MiB" if "memory" in name else "s"
+        table.add_row(name, f"{value:,.0f} {unit}" if unit == "MiB" else f"{value:.2f} {unit}")
+    console.print("", table, sep="\n")
 
 
 def print_stages(stages: Mapping[str, float], console: Console) -> None:
@@ -103,7 +124,6 @@ def print_rates(rates: Mapping[int, Mapping[str, float]], console: Console) -> N
     """Pictures per second by number of workers, compared with torch's DataLoader if that was measured."""
     table = number_table("workers", "pictures/s", "torch's DataLoader", "ratio")
     for count, values in rates.items():
-        name = f"{count} process{'es' if count > 1 else ''}" if count else f"{os.cpu_count()} threads"
         theirs = (f"{values['data_loader']:,.0f}", f"{values['ratio']:.2f}") if "ratio" in values else ("-", "-")
-        table.add_row(name, f"{values['pictures_per_second']:,.0f}", *theirs)
+        table.add_row(_maker(count), f"{values['pictures_per_second']:,.0f}", *theirs)
     console.print("", table, sep="\n")

@@ -1,8 +1,10 @@
 """How fast batches are made, and which stage takes the time."""
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from statistics import median
 
 import cv2
@@ -11,10 +13,35 @@ import numpy as np
 from centernet.backends import open_data_loader
 from centernet.commands.data_bench_authors import authors_batch
 from centernet_data.batches import AHEAD, Batches
-from centernet_data.dataset import Sample, is_stored
+from centernet_data.dataset import Dataset, Sample, is_stored
 from centernet_data.imaging.geometry import Matrix, warp
 
 ROUNDS = 3  # in which all ways of making batches take turns
+
+
+def seconds_of_reading(open_split: Callable[[], Dataset]) -> tuple[Dataset, dict[str, float]]:
+    """The data set, the seconds that reading its annotations took, and on Linux by how many MiB that raised the most
+    memory that this process had at any time."""
+    memory, start = _peak_memory(), time.perf_counter()
+    dataset = open_split()
+    numbers = {"reading the annotations": time.perf_counter() - start}
+    return dataset, numbers if memory is None else numbers | {"memory for that": (_peak_memory() or 0) - memory}
+
+
+def _peak_memory() -> float | None:
+    status = Path("/proc/self/status")
+    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
+    return int(found[1]) / 1024 if found else None
+
+
+def seconds_to_first_batch(batches: Batches, workers: int) -> float:
+    """The seconds until `Batches.prefetched` gives its first batch; starting processes is most of it."""
+    start = time.perf_counter()
+    made = batches.prefetched(0, 1, workers)
+    next(made)
+    seconds = time.perf_counter() - start
+    del made
+    return seconds
 
 
 def milliseconds_by_stage(batches: Batches, steps: int) -> dict[str, float]:

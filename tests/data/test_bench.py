@@ -1,12 +1,19 @@
 """The benchmark of data loading: what it reports, not how fast the machine is."""
 
 import json
+import resource
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
 
 from centernet.cli import main
-from centernet.commands.data_bench_work import milliseconds_by_stage, pictures_per_second
+from centernet.commands.data_bench_work import (
+    _peak_memory,
+    milliseconds_by_stage,
+    pictures_per_second,
+    seconds_of_reading,
+)
 from centernet_data.batches import Batches
 from centernet_data.contract.augmentation import Augmentation
 from centernet_data.synthetic.shapes import ShapesDataset
@@ -44,7 +51,7 @@ def test_torchs_loader_makes_the_same_batches():
     assert step == 5
 
 
-def test_the_command_prints_two_tables_and_writes_the_numbers(tmp_path, capsys):
+def test_the_command_prints_its_tables_and_writes_the_numbers(tmp_path, capsys):
     path = tmp_path / "bench.json"
     options = ["--image-size", "32", "--batch-size", "2", "--batches", "1", "--workers", "0"]
     assert main(["data", "bench", "shapes", *options, "--json", str(path)]) == 0
@@ -54,6 +61,17 @@ def test_the_command_prints_two_tables_and_writes_the_numbers(tmp_path, capsys):
     numbers = json.loads(path.read_text())
     assert numbers["workers"]["0"].keys() == {"pictures_per_second", "data_loader", "ratio"}
     assert numbers["stages"].keys() >= {"warping", "colour"}
+    assert numbers["start"].keys() >= {"reading the annotations"}
+    assert any(name.startswith("first batch") for name in numbers["start"])
+
+
+def test_memory_for_reading_is_that_of_the_process(monkeypatch):
+    peak = _peak_memory()
+    if peak is None:
+        pytest.skip("only Linux tells it")
+    assert peak == pytest.approx(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, rel=0.05)
+    monkeypatch.setattr("centernet.commands.data_bench_work._peak_memory", iter([100.0, 130.0]).__next__)
+    assert seconds_of_reading(lambda: "opened") == ("opened", {"reading the annotations": ANY, "memory for that": 30})
 
 
 @pytest.mark.parametrize("option", [("--workers", "-1"), ("--batches", "0"), ("--batch-size", "0")])
