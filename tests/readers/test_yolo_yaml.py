@@ -1,5 +1,7 @@
 """YOLO's data.yaml: names, paths, and what is wrong with one."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -79,7 +81,10 @@ def test_paths(tmp_path, monkeypatch, head, train):
     monkeypatch.chdir(tmp_path)
     text = (head + f"train: {train}\n").replace("{folder}", str(folder))
     dataset = open_dataset(yaml_file(folder, f"{text}names: [red, blue]\ndownload: import os; os.abort()\n"), "train")
-    assert [sample.name for sample in dataset.samples] == ["train/a.png", "val/b.png"][: 1 + ("[" in train)]
+    names = ["train/a.png", "val/b.png"][: 1 + ("[" in train)]
+    assert [sample.name for sample in dataset.samples] == names
+    for relative in (Path("set"), Path("set/data.yaml")):
+        assert [sample.name for sample in open_dataset(relative, "train").samples] == names
 
 
 def test_a_yaml_file_and_a_toml_file_say_the_same(tmp_path):

@@ -77,12 +77,14 @@ def how_taken(data: str | Path, description: Description) -> str:
 
 
 def _relative(description: Description) -> Sections:
+    folder = description.folder.absolute()
+
     def relative(value: Any) -> Any:
         if isinstance(value, list):
             return [relative(item) for item in value]
         path = Path(value)
-        inside = path.is_absolute() and path.is_relative_to(description.folder)
-        return path.relative_to(description.folder).as_posix() if inside else value
+        inside = path.is_absolute() and path.is_relative_to(folder)
+        return path.relative_to(folder).as_posix() if inside else value
 
     return {
         split: {key: relative(value) for key, value in section.items()}

@@ -102,7 +102,7 @@ def _places(path: Path, root: Path, key: str, content: dict[str, Any]) -> list[s
         raise ValueError(f"{path}: '{key}' should be a folder or a list of folders, but is {shown(given)}")
     if addresses := [value for value in values if "://" in value]:
         raise ValueError(f"{path}: '{key}' is an address, {addresses[0]}; download it, and give the folder")
-    return [str(_place(path, root, value)) for value in values]
+    return [str(_place(path, root, value).absolute()) for value in values]
 
 
 def _place(path: Path, root: Path, value: str) -> Path:
