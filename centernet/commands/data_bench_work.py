@@ -115,7 +115,7 @@ def pictures_per_second(batches: Batches, workers: Sequence[int], steps: int) ->
 
 def _waiting(workers: int) -> int:
     """How many batches are made ahead, and so say nothing about the speed."""
-    return (AHEAD + 1) * max(workers, 1)
+    return (AHEAD + 1) * max(workers, 1) + 1
 
 
 def _rate(made: Iterator, batch_size: int, workers: int, steps: int) -> float:

@@ -3,7 +3,9 @@
 import gc
 import os
 import signal
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -66,15 +68,10 @@ class Batches:
             raise ValueError("there are no pictures in the data set: batches need at least one")
 
     def __getitem__(self, step: int) -> Batch:
-        index, count = self.shard
-        part = self.batch_size // count
-        most = self.dataset.most_objects * (TILES if self.augmentation.mosaic else 1)
-        objects = np.zeros((part, most, 6), np.float32)
-        images = np.empty((part, *self.image_size, 3), np.uint8)  # filled view by view: stacking them copies all
-        for slot, (image, rows) in enumerate(zip(images, objects, strict=True), start=index * part):
-            own = self.view(step, slot, image)[1]
-            rows[: len(own)] = own
-        return {"image": images, "objects": objects}
+        batch = self._empty()
+        for row in range(len(batch["image"])):
+            self._fill(batch, step, row)
+        return batch
 
     def epoch_of(self, step: int) -> float:
         """The number of epochs, with fraction, completed before this step."""
@@ -136,18 +133,53 @@ class Batches:
 
         `workers` processes make them, or threads of this process if `workers` is 0; the batches are the same.
         """
+        return self._by_processes(first, last, workers) if workers else self._by_threads(first, last)
+
+    def _empty(self) -> Batch:
+        """A batch to be filled view by view, which saves stacking them. Its padding is there."""
+        part = self.batch_size // self.shard[1]
+        most = self.dataset.most_objects * (TILES if self.augmentation.mosaic else 1)
+        images = np.empty((part, *self.image_size, 3), np.uint8)
+        return {"image": images, "objects": np.zeros((part, most, 6), np.float32)}
+
+    def _fill(self, batch: Batch, step: int, row: int) -> None:
+        """Makes one of the views of this step's batch, or of the shard's part of it."""
+        slot = self.shard[0] * len(batch["image"]) + row
+        own = self.view(step, slot, batch["image"][row])[1]
+        batch["objects"][row, : len(own)] = own
+
+    def _by_threads(self, first: int, last: int) -> Generator[Batch, None, None]:
+        """The threads share the views of each batch, so that all cores have work although few batches are ahead."""
+        threads, coming = ThreadPoolExecutor(os.cpu_count() or 1), deque()
+        try:
+            for step in range(first, last):
+                batch = self._empty()
+                rows = range(len(batch["image"]))
+                coming.append((batch, [threads.submit(self._fill, batch, step, row) for row in rows]))
+                if len(coming) > AHEAD:
+                    yield _filled(*coming.popleft())
+            while coming:
+                yield _filled(*coming.popleft())
+        finally:
+            threads.shutdown(cancel_futures=True)
+
+    def _by_processes(self, first: int, last: int, workers: int) -> Generator[Batch, None, None]:
         import grain  # here, because it imports JAX if that is installed
         from absl import flags
 
-        if workers:
-            flags.FLAGS.mark_as_parsed()  # grain reads absl's flags in each worker
-        options = grain.ReadOptions(num_threads=1 if workers else os.cpu_count() or 1, prefetch_buffer_size=AHEAD)
+        flags.FLAGS.mark_as_parsed()  # grain reads absl's flags in each worker
+        options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=AHEAD)
         steps = grain.MapDataset.range(first, last).map(self.__getitem__).to_iter_dataset(options)
         batches = iter(steps.mp_prefetch(grain.MultiprocessingOptions(workers, AHEAD), _begin_worker))
+        copies, copier = _copied(batches), ThreadPoolExecutor(1)
         try:
-            for batch in batches:  # a worker's batches are in shared memory, which must be released
-                yield {name: np.array(values) for name, values in batch.items()} if workers else batch
+            coming = copier.submit(next, copies, None)
+            while (batch := coming.result()) is not None:
+                coming = copier.submit(next, copies, None)  # while this one is in use
+                yield batch
         finally:
+            copier.shutdown(cancel_futures=True)
+            copies.close()
             batches.close()
             del batches, steps
             gc.collect()  # grain's iterators hold shared memory in reference cycles
@@ -195,6 +227,18 @@ class Batches:
     def _repeats(self) -> Repeats | None:
         balance = self.augmentation.balance
         return repeats_by_class(self.dataset, balance) if balance else None
+
+
+def _filled(batch: Batch, views: Sequence[Future]) -> Batch:
+    for view in views:
+        view.result()  # raises what has failed
+    return batch
+
+
+def _copied(batches: Iterator[Batch]) -> Generator[Batch, None, None]:
+    """A worker's batches are in shared memory, which must be released."""
+    for batch in batches:
+        yield {name: np.array(values) for name, values in batch.items()}
 
 
 def _begin_worker(worker: int, workers: int) -> None:

@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+import threading
 from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
+import centernet_data.batches
 from centernet_data.batches import Batches
 from centernet_data.contract.augmentation import NO_AUGMENTATION, Augmentation
 from centernet_data.imaging.decoding import average_blocks
@@ -64,6 +66,33 @@ def test_shards_are_slices_of_the_whole_batch():
 def test_unequal_shards_are_refused():
     with pytest.raises(ValueError, match="a batch of 6 pictures cannot be split into 4 equal parts"):
         replace(batches(batch_size=6), shard=(0, 4))
+
+
+def test_all_cores_have_work_although_few_batches_are_ahead(monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    eight_at_once = threading.Barrier(8)  # at least; fewer fail after the timeout
+
+    class Slow(Plain):
+        def picture(self, index, reduction=1):
+            eight_at_once.wait(timeout=20)
+            return super().picture(index, reduction)
+
+    assert len(list(batches(Slow(), batch_size=4).prefetched(0, 4))) == 4
+
+
+def test_a_workers_batch_is_copied_while_the_one_before_is_in_use(monkeypatch):
+    copied, of_workers = [threading.Event(), threading.Event()], centernet_data.batches._copied
+
+    def watched(made):
+        for batch, event in zip(of_workers(made), copied, strict=True):
+            event.set()
+            yield batch
+
+    monkeypatch.setattr("centernet_data.batches._copied", watched)
+    prefetched = batches().prefetched(0, 2, workers=1)
+    next(prefetched)
+    assert copied[1].wait(timeout=30)  # without asking for it
+    assert len(list(prefetched)) == 1
 
 
 class Broken(Plain):
