@@ -12,7 +12,7 @@ from centernet.training.settings import Settings
 from centernet.training.tensorboard import import_tensorboardx
 from centernet.training.verifying import verify_splits
 from centernet_data.batches import Batches
-from centernet_data.contract.augmentation import NO_AUGMENTATION
+from centernet_data.contract.augmentation import NO_AUGMENTATION, Augmentation
 from centernet_data.contract.model_config import ModelConfig
 from centernet_data.contract.recipe import Recipe
 from centernet_data.contract.val_share import check_val_share
@@ -82,7 +82,7 @@ def make_plan(settings: Settings, backend: Backend, shard: tuple[int, int] = (0,
     if shard[0] == 0 and (settings.tensorboard or (settings.resume and folder.tensorboard.exists())):
         import_tensorboardx()
     train_set, val_set = open_train_and_val(settings.data, check_val_share(settings.val_share, settings.val_group))
-    augmentation = settings.augmentation if settings.augment and is_stored(train_set) else NO_AUGMENTATION
+    augmentation = _augmentation_of(settings, train_set)
     pictures_per_step = settings.batch_size * settings.recipe.accumulate
     recipe = recipe_of(settings, len(train_set))
     mosaic_until = round(recipe.total_steps * (1 - augmentation.without_mosaic))
@@ -108,6 +108,15 @@ def make_plan(settings: Settings, backend: Backend, shard: tuple[int, int] = (0,
     )
     _describe(plan)
     return plan
+
+
+def _augmentation_of(settings: Settings, train_set: Dataset) -> Augmentation:
+    """Rendered scenes are not augmented, as no two are alike. Raises ValueError for options that would do nothing."""
+    if is_stored(train_set):
+        return settings.augmentation if settings.augment else NO_AUGMENTATION
+    if settings.augmentation != Augmentation():
+        raise ValueError(f"{settings.data}: rendered scenes are not augmented: leave out the --augmentation options")
+    return NO_AUGMENTATION
 
 
 def recipe_of(settings: Settings, pictures: int) -> Recipe:

@@ -94,6 +94,8 @@ class Settings:
         if self.recipe.backbone_rate == 0 and not self.pretrained:
             refuse("--backbone-rate 0 freezes the ResNet, so it needs a --pretrained one")
         check_val_share(self.val_share, self.val_group)
+        if not self.augment and self.augmentation != Augmentation():
+            refuse("--no-augment turns all augmentation off, so the --augmentation options would do nothing")
         if self.resume and self.overwrite:
             refuse("--resume continues a run and --overwrite replaces it; give one of them")
         self._require_several_values_per_channel()

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from centernet_data.dataset import Dataset
+from centernet_data.stored import SamplesInMemory
 
 SHUFFLE, VIEW, MOSAIC = 0, 1, 2  # random streams: the order of an epoch; one view; which views are mosaics, and of what
 
@@ -24,11 +25,22 @@ def repeats_by_class(dataset: Dataset, balance: float) -> Repeats:
     A class in a share f of the pictures has the factor max(1, sqrt(balance / f)), a picture the largest of its classes'
     factors, and one without objects 1.
     """
-    classes = [np.unique(dataset.sample(index).objects[:, 4].astype(int)) for index in range(len(dataset))]
-    pictures = np.bincount(np.concatenate(classes), minlength=len(dataset.classes))
+    picture, label = _classes_in_pictures(dataset)
+    pictures = np.bincount(label, minlength=len(dataset.classes))
     factors = np.maximum(1, np.sqrt(balance * len(dataset) / np.maximum(pictures, 1)))
-    counts = np.array([factors[own].max(initial=1) for own in classes])
+    counts = np.ones(len(dataset))
+    np.maximum.at(counts, picture, factors[label])
     return Repeats(counts * len(dataset) / counts.sum())
+
+
+def _classes_in_pictures(dataset: Dataset) -> Int[np.ndarray, "2 m"]:
+    """Each picture with each class that it shows, once."""
+    if isinstance(dataset, SamplesInMemory):
+        counts, labels = dataset.samples.objects_in, dataset.samples.labels
+    else:
+        rows = [dataset.sample(index).objects for index in range(len(dataset))]
+        counts, labels = [len(own) for own in rows], np.concatenate(rows)[:, 4]
+    return np.unique(np.stack([np.repeat(np.arange(len(dataset)), counts), labels.astype(int)]), axis=1)
 
 
 @lru_cache(maxsize=4)  # every view needs it, and a batch may span two epochs

@@ -78,6 +78,11 @@ class Samples(MadeWhenAsked[Sample]):
         return Samples.of(self[index] for index in indices)
 
     @property
+    def objects_in(self) -> Int[np.ndarray, "n"]:
+        """The number of objects in each picture."""
+        return np.diff(self._columns["first_object"])
+
+    @property
     def labels(self) -> Float[np.ndarray, "m"]:
         """The class of every object."""
         return self._columns["objects"][:, 4]

@@ -110,6 +110,9 @@ def test_bad_pretrained_files_are_refused(tmp_path, refused, backend):
         (("--weight-decay", "nan"), "--weight-decay must be at least 0 and finite, not nan"),
         (("--seed", -1), "--seed must be at least 0, not -1"),
         (("--workers", -1), "--workers must be at least 0, not -1"),
+        (("--no-augment", "--augmentation.turn"), "--no-augment turns all augmentation off, so the --augmentation"),
+        (("--val-share", 2), "--val-share must be between 0 and 1, such as 0.2, not 2.0"),
+        (("--val-group", "a"), "--val-group says which pictures --val-share keeps together: give both"),
         (("--augmentation.colour", 2), "its colour at least 0 and less than 1"),
     ],
 )
