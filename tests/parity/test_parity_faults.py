@@ -129,7 +129,7 @@ COMPARISONS = {
     ),
     "bfloat16: .*": ("small", lambda pair, dtype: settings.compare_bfloat16(pair)),
 }
-COMPILES = "resumed|drops|detections with|heatmaps with|frozen|bfloat16|step 1|detections"  # or takes a whole step
+COMPILES = "resumed|drops|detections with|heatmaps with|frozen|bfloat16|step 1|detections|update"  # or takes a step
 
 
 def speed(fault) -> Any:

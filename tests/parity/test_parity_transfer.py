@@ -61,7 +61,7 @@ def test_from_torch_to_jax_and_back(dtype):
             np.testing.assert_array_equal(tensor, after[name])
 
 
-@pytest.mark.parametrize("source", ["jax", "torch"])
+@pytest.mark.parametrize("source", [pytest.param("jax", marks=pytest.mark.slow), "torch"])
 def test_a_state_moves_with_its_optimizer_in_the_middle_of_training(source):
     with numerics("float64"):
         state = jax_state(SMALL, "float64")

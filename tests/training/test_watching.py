@@ -108,7 +108,11 @@ def test_tensorboard_shows_what_metrics_jsonl_has_and_pictures(undisturbed):
     assert np.abs(drawn - read_picture(undisturbed / "predictions.png")).mean() < 3
 
 
-@pytest.mark.parametrize("first", [("--tensorboard",), ()], ids=["from the first", "later"])
+@pytest.mark.parametrize(
+    "first",
+    [pytest.param(("--tensorboard",), marks=pytest.mark.slow), ()],
+    ids=["from the first", "later"],
+)
 def test_a_resumed_run_shows_no_gap_and_no_repeat(data, undisturbed, tmp_path, monkeypatch, first):
     """It fails after its third step, which TensorBoard already has; the checkpoint is from the second. test_resume.py
     does the same with killed runs."""
