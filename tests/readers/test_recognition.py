@@ -131,6 +131,7 @@ def test_a_folder_is_enough(tmp_path, build):
         toml = shutil.copy(tmp_path / "copy.toml", f"{place}/written.toml")
         for split in ("train", "val"):
             one, other = open_dataset(toml, split), open_dataset(folder, split)
+            assert one.classes == other.classes
             np.testing.assert_array_equal(one.sample(0).objects[:, :4], other.sample(0).objects[:, :4])
 
 
@@ -167,6 +168,10 @@ def voc_trainval(folder):
     write_voc(folder, {"b": xml(item("blue", 3, 5, 12, 12)), "a": xml(item("red", 1, 1, 2, 2))}, "trainval")
 
 
+def voc_one_list(folder):
+    write_voc(folder, {"b": xml(item("blue", 3, 5, 12, 12)), "a": xml(item("red", 1, 1, 2, 2))}, "all")
+
+
 def labels_without_splits(folder):
     for kind in ("images", "labels"):
         (folder / kind).mkdir(parents=True)
@@ -181,7 +186,7 @@ def only_inner_folder(folder):
 
 @pytest.mark.parametrize(
     "build",
-    [one_coco_file, one_coco_file_and_images, voc_without_lists, voc_trainval, labels_without_splits,
+    [one_coco_file, one_coco_file_and_images, voc_without_lists, voc_trainval, voc_one_list, labels_without_splits,
      only_inner_folder],
 )  # fmt: skip
 def test_folders_without_a_validation_split(tmp_path, build):

@@ -13,6 +13,7 @@ from PIL import Image
 from centernet.cli import main
 from centernet_data.batches import Batches
 from centernet_data.contract.augmentation import NO_AUGMENTATION, Augmentation
+from centernet_data.contract.val_share import ValShare
 from centernet_data.source import name_of_data, open_dataset, open_splits, open_train_and_val
 from centernet_data.writers.tfds import write_tfds
 from helpers.coco import box
@@ -45,6 +46,17 @@ def test_everything_comes_back_exactly(toml, tmp_path):
             assert records.content(index) == path.read_bytes()
     for files, records in zip(open_train_and_val(toml), open_train_and_val(data), strict=True):
         assert_same_batches(files, records)
+
+
+def test_its_folder_is_enough_and_may_be_divided(toml, tmp_path):
+    folder = prepared(toml, tmp_path / "out").removeprefix("tfds:")
+    whole = open_dataset(folder, "train")
+    assert_same_samples(open_dataset(toml, "train"), whole)
+    with pytest.raises(ValueError, match=r"it has a split to validate on, \[val\]"):
+        open_train_and_val(folder, ValShare(0.3))
+    part = whole.part([2, 0])
+    assert [sample.name for sample in part.samples] == [whole.sample(index).name for index in (2, 0)]
+    assert [part.content(index) for index in (0, 1)] == [whole.content(index) for index in (2, 0)]
 
 
 SHARE = st.floats(0, 1, allow_subnormal=False)

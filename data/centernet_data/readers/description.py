@@ -130,8 +130,9 @@ def _options(path: Path, content: dict[str, Any], allowed: dict[str, str]) -> di
 
 
 def toml_line(kind: str, options: Mapping[str, Any], sections: Mapping[str, Mapping[str, Any]]) -> str:
-    """The lines of a TOML file, in one, with a semicolon between them."""
-    lines = [f"format = {_value(kind)}", *(f"{key} = {_value(value)}" for key, value in options.items())]
+    """The lines of a TOML file, in one, with a semicolon between them. Options that are None are left out."""
+    given = {"format": kind} | {key: value for key, value in options.items() if value is not None}
+    lines = [f"{key} = {_value(value)}" for key, value in given.items()]
     for split, section in sections.items():
         inside = ", ".join(f"{key} = {_value(value)}" for key, value in section.items())
         lines.append(f"{split} = {{{inside}}}")

@@ -69,7 +69,8 @@ def how_taken(data: str | Path, description: Description) -> str:
     """One line that says what a folder was taken for, and how to say something else; empty if a file says it itself."""
     if not description.taken_for:
         return ""
-    lines = toml_line(description.format, description.options, _relative(description))
+    options = {"classes": description.classes} | description.options
+    lines = toml_line(description.format, options, _relative(description))
     return (
         f"{data}: taken for {description.taken_for}, with {listed(list(description.sections))}; to have it read in "
         f"another way, write a TOML file in {description.folder}, in lines such as: {lines}"
@@ -220,7 +221,8 @@ def _voc(folder: Path) -> Description | None:
         raise ValueError(f"{folder}: it holds several data sets in Pascal VOC's layout: {names}; give one of them")
     root = roots[0]
     lists = {path.stem for path in (root / "ImageSets" / "Main").glob("*.txt")}
-    train = "train" if "train" in lists else "trainval"
+    others = sorted(lists - {"val", "test"})
+    train = next((name for name in ("train", "trainval", *others) if name in lists), "")
     wanted = {"train": train, "val": "val", "test": "test"}
     where = root.relative_to(folder).as_posix()
     sections = {split: {"root": where, "split": name} for split, name in wanted.items() if name in lists}

@@ -29,8 +29,8 @@ _READ_OF_OBJECTS = ("bbox", "label", "area", EXACT_BOX, *_IGNORED)
 
 
 def is_tfds(data: str | Path) -> bool:
-    """Whether `data` names a TFDS data set."""
-    return str(data).startswith(PREFIX)
+    """Whether `data` names a TFDS data set, or is the folder of one."""
+    return str(data).startswith(PREFIX) or (Path(data) / _INFO).is_file()
 
 
 def import_tfds() -> ModuleType:
