@@ -18,7 +18,7 @@ from parity.transfer import cast, load_variables, to_jax_state, to_torch_state, 
 
 DEEP = ModelConfig(CLASSES, (64, 64), depth=34, kernel_size=4)
 configs = pytest.mark.parametrize("config", [SMALL, pytest.param(DEEP, marks=pytest.mark.slow)], ids=["18", "34"])
-dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
+dtypes = pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "float64"])
 
 
 def full_batch(seed):

@@ -78,7 +78,8 @@ def send(number):
     time.sleep(0.05)
 
 
-@by_each_backend
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_a_run_that_is_stopped_again_and_again_ends_as_an_undisturbed_one(
     data, reference, tmp_path, at_step, monkeypatch, backend
 ):

@@ -32,6 +32,7 @@ def kernel_of(backend, state):
     return PACKAGES[backend].to_arrays(state)["model.backbone.resnet.conv1.weight"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_the_last_good_checkpoint_survives(tmp_path, backend, capfd):
     folder = CheckpointFolder(tmp_path / "checkpoints", PACKAGES[backend])
     folder.save(1, small_state(backend, 1), CheckpointInfo({}, 1))

@@ -77,6 +77,7 @@ def test_the_authors_drops():
     assert centernet_torch.optimizer.learning_rate(100, warmed) == 0.1
 
 
+@pytest.mark.slow
 def test_accumulation_takes_the_mean_of_several_batches(twin):
     """The same pictures twice are one step on them, except that the running statistics move twice."""
     once, twice = batch(), {name: np.repeat(values, 2, axis=0) for name, values in batch().items()}
@@ -112,6 +113,7 @@ def movement(twin, recipe):
     return {name: tensor - fresh[name] for name, tensor in tensors(twin, state).items()}
 
 
+@pytest.mark.slow
 def test_the_trunk_moves_less(twin):
     whole, quarter = (movement(twin, recipe) for recipe in (RECIPE, AVERAGING))
     for name in (name for name in whole if "running" not in name):
